@@ -1,0 +1,1 @@
+"""First-party models, registered through the same entry points as anybody's plugin."""

@@ -1,0 +1,126 @@
+"""The exceptions of the harness.
+
+    HarnessError                  exit code 1: something the user can mend; printed as one line
+    ├── UsageError                exit code 2: the command line does not make sense
+    │   └── UnknownName           a name that nothing answers to; carries close names
+    ├── DataError                 a dataset that cannot be used as it is
+    │   ├── CardError             a card that says something impossible
+    │   ├── DatasetMissing        its files were not found anywhere
+    │   ├── BadImage              a file that is not a usable image
+    │   └── SplitError            parts that overlap, are empty or lack a class
+    ├── FetchError                a download that did not complete
+    │   └── NoNetwork             nothing can be reached
+    ├── ModelError                a plugin that does not keep the contract
+    │   ├── PluginBroken          a plugin that cannot be imported
+    │   └── PredictionError       probabilities that are none
+    ├── WeightsUnavailable        pretrained weights that cannot be had
+    ├── RecordError               a record that is damaged or cannot be written
+    └── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
+
+Anything else that is raised is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BadImage",
+    "CardError",
+    "DataError",
+    "DatasetMissing",
+    "FetchError",
+    "HarnessError",
+    "ModelError",
+    "NoNetwork",
+    "PluginBroken",
+    "PredictionError",
+    "ProtocolSkipped",
+    "RecordError",
+    "SplitError",
+    "UnknownName",
+    "UsageError",
+    "WeightsUnavailable",
+]
+
+
+class HarnessError(Exception):
+    """Base of every error that a user can mend. `str()` of it is one line."""
+
+    exit_code = 1
+
+
+class UsageError(HarnessError):
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that nothing answers to.
+
+    >>> str(UnknownName("model", "resnt", ["resnet", "svm"]))
+    "unknown model 'resnt'; you probably meant 'resnet'"
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = difflib.get_close_matches(name, known, n=2)
+        if close:
+            hint = "you probably meant " + " or ".join(repr(c) for c in close)
+        else:
+            hint = "known: " + (", ".join(known) or "none")
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        self.name = name
+        self.close = close
+
+
+class DataError(HarnessError):
+    pass
+
+
+class CardError(DataError):
+    pass
+
+
+class DatasetMissing(DataError):
+    pass
+
+
+class BadImage(DataError):
+    pass
+
+
+class SplitError(DataError):
+    pass
+
+
+class FetchError(HarnessError):
+    pass
+
+
+class NoNetwork(FetchError):
+    pass
+
+
+class ModelError(HarnessError):
+    pass
+
+
+class PluginBroken(ModelError):
+    pass
+
+
+class PredictionError(ModelError):
+    pass
+
+
+class WeightsUnavailable(HarnessError):
+    pass
+
+
+class RecordError(HarnessError):
+    pass
+
+
+class ProtocolSkipped(HarnessError):
+    pass

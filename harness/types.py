@@ -1,0 +1,150 @@
+"""The nouns that every part shares: samples, splits, and the contract of a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from harness.errors import SplitError
+
+__all__ = ["ImagesView", "Model", "Part", "Sample", "Split", "digest_of"]
+
+Part = str
+"""'train', 'val' or 'test'."""
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 (hex) of a JSON value, independent of the order of its keys.
+
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a dataset.
+
+    `id` is unique in the dataset: its path below the dataset's folder, with forward slashes.
+    `label` indexes the card's classes. `group` is what must not be on two sides of a split
+    (the patient), `source` where the image came from, `split` the part its authors put it in.
+    """
+
+    id: str
+    path: Path
+    label: int
+    group: str | None = None
+    source: str | None = None
+    split: Part | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The sample ids of one fold's training, validation and test parts.
+
+    Raises `SplitError` when parts overlap, repeat an id or are empty.
+    """
+
+    protocol: str
+    fold: int
+    folds: int
+    seed: int
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for name, ids in (("train", self.train), ("val", self.val), ("test", self.test)):
+            if not ids:
+                raise SplitError(f"protocol {self.protocol!r}, fold {self.fold}: the {name} part is empty")
+            for sample_id in ids:
+                if sample_id in seen:
+                    raise SplitError(
+                        f"protocol {self.protocol!r}, fold {self.fold}: sample {sample_id!r} "
+                        f"is in {seen[sample_id]} and in {name}"
+                    )
+                seen[sample_id] = name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the ids of the three parts, in their order."""
+        return digest_of([self.train, self.val, self.test])
+
+
+@runtime_checkable
+class ImagesView(Protocol):
+    """What a model gets to see of a set of images: pixels, and what the harness derives from them.
+
+    A lazy sequence: `images[i]` is a uint8 grey array (height, width), sizes may differ;
+    a slice or an integer array gives a view of these rows. Neither labels, file names nor
+    groups can be reached from it.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, item: Any) -> Any: ...
+
+    def resized(self, size_px: int) -> np.ndarray:
+        """Return uint8 (N, size_px, size_px)."""
+        ...
+
+    def features(self, backbone: str, size_px: int = 224) -> np.ndarray:
+        """Return float32 (N, d): what the pretrained `backbone` says of each image."""
+        ...
+
+    def gram(self, backbone: str, size_px: int = 224, other: ImagesView | None = None) -> np.ndarray:
+        """Return float64 (N, M): inner products of these features with those of `other` (or themselves)."""
+        ...
+
+
+class Model(Protocol):
+    """The contract of a model; `harness.testing.check_model` tests it.
+
+    The factory (a class, usually) is called with `n_classes`, `seed`, `device` ("cpu" or
+    "cuda") and the model's own keyword parameters, which it only stores.
+
+    Optional class attributes:
+
+    - `recipes`: parameters by recipe name ("smoke", "quick", "paper"); under "trial" those
+      that hold in tuning trials only.
+    - `uses_validation`: True when `fit` needs `validation` (to choose an epoch). The final fit
+      then sees the training part alone; else training and validation parts together.
+    - `untuned_row`: True keeps a row with the defaults beside the tuned one.
+    - `expected_seconds`: by recipe, a first guess of a cell's time on two CPU cores.
+    - `search_space(trial) -> dict`: static; the parameters that Optuna chooses.
+    - `pretrained(**parameters) -> tuple[str, ...]`: static; names of the pretrained networks
+      the model starts from when they can be had.
+
+    After `fit`, `notes_` (a list of str) may say what a reader of the board must know.
+    """
+
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    def fit(
+        self,
+        images: ImagesView,
+        labels: np.ndarray,
+        *,
+        validation: tuple[ImagesView, np.ndarray] | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> Model:
+        """Learn from N images and their int64 labels (N,); return self."""
+        ...
+
+    def predict_proba(self, images: ImagesView) -> np.ndarray:
+        """Return float (N, n_classes), rows summing to 1, columns in the card's class order."""
+        ...
+
+
+def unique(values: Iterable[str]) -> list[str]:
+    """Return the values without repeats, in the order of their first appearance."""
+    return list(dict.fromkeys(values))
