@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -13,10 +13,13 @@ import numpy as np
 
 from harness.errors import SplitError
 
-__all__ = ["ImagesView", "Model", "Part", "Sample", "Split", "digest_of"]
+__all__ = ["ImagesView", "Model", "Part", "Progress", "Sample", "Split", "digest_of", "unique"]
 
 Part = str
 """'train', 'val' or 'test'."""
+
+Progress = Callable[[str, float | None], None]
+"""Told what is being done and which fraction of it is done (0 to 1, None when not known)."""
 
 
 def digest_of(value: Any) -> str:

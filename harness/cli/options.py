@@ -1,0 +1,74 @@
+"""What several commands share: option types, and the parsing of lists and parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.errors import UsageError
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        help="Folder that holds one folder a dataset [default: $HARNESS_DATA, then the user's cache].",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where boards and runs are kept.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad files; the record names them.")]
+
+
+def names(values: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the names of options that may be repeated, joined by commas, or both.
+
+    >>> names(["svm,xdnn", "resnet"])
+    ('svm', 'xdnn', 'resnet')
+    """
+    found = [part.strip() for value in values or () for part in value.split(",")]
+    if "" in found:
+        raise UsageError("an empty name in a list of names; join names by single commas")
+    return tuple(dict.fromkeys(found))
+
+
+def seed_list(text: str) -> tuple[int, ...]:
+    """Return the seeds that '3' (0, 1, 2), '4,7' or '10-12' stand for.
+
+    >>> seed_list("3"), seed_list("4,7"), seed_list("10-12"), seed_list("5,")
+    ((0, 1, 2), (4, 7), (10, 11, 12), (5,))
+    """
+    seeds: list[int] = []
+    try:
+        if text.strip().isdigit():
+            seeds = list(range(int(text)))
+        else:
+            for part in filter(None, (p.strip() for p in text.split(","))):
+                first, _, last = part.partition("-")
+                seeds += range(int(first), int(last or first) + 1)
+    except ValueError as error:
+        raise UsageError(f"--seeds {text!r}: expected a number of seeds, or seeds such as 0,1,2 or 10-12") from error
+    if not seeds or len(seeds) > 1000:
+        raise UsageError(f"--seeds {text!r}: expected between 1 and 1000 seeds, got {len(seeds)}")
+    return tuple(dict.fromkeys(seeds))
+
+
+def model_parameters(values: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return {model: {parameter: value}} of options such as `svm.C=3`; values are JSON, else text.
+
+    >>> model_parameters(["svm.C=3", "densenet:121.size_px=96", "xdnn.backbone=vgg16"])
+    {'svm': {'C': 3}, 'densenet:121': {'size_px': 96}, 'xdnn': {'backbone': 'vgg16'}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in values:
+        target, equals, value = text.partition("=")
+        model, dot, parameter = target.strip().rpartition(".")
+        if not (equals and dot and model and parameter.isidentifier()):
+            raise UsageError(f"--param {text!r}: expected MODEL.PARAMETER=VALUE, such as svm.C=3")
+        try:
+            found.setdefault(model, {})[parameter] = json.loads(value)
+        except ValueError:
+            found.setdefault(model, {})[parameter] = value
+    return found

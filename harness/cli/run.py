@@ -1,0 +1,197 @@
+"""`harness run`: plan, carry out, publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import options
+from harness.errors import DatasetMissing, RecordError, UsageError
+
+if TYPE_CHECKING:
+    from harness.planning import Plan, Request
+    from harness.runs import Outcome
+
+EPILOG = """Examples:
+
+harness run --all
+
+harness run -d sars-cov-2-ct -m svm,xdnn --backbone squeezenet1_1
+
+harness run -d covid-ct -m timm:convnext_tiny -p official,random --seeds 3
+
+harness run -d my-ct/card.toml -m resnet:18 --recipe quick --param resnet:18.size_px=96
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("run", epilog=EPILOG)(run)
+
+
+def run(
+    everything: Annotated[
+        bool, typer.Option("--all", help="The nine baselines on every dataset found (the phantom if none is).")
+    ] = False,
+    dataset: Annotated[list[str] | None, typer.Option("-d", "--dataset", help="Dataset name, or path of a card.")] = None,
+    model: Annotated[list[str] | None, typer.Option("-m", "--model", help="Model name, see 'harness list'.")] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option("-p", "--protocol", help="official, random, group-kfold [default: official].")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")] = "1",
+    recipe: Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")] = "auto",
+    trials: Annotated[
+        int | None, typer.Option(help="Optuna trials a model [default: smoke 1, quick 5, paper 20].")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had].")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that run cells side by side.")] = 1,
+    param: Annotated[list[str] | None, typer.Option("--param", help="MODEL.PARAMETER=VALUE, may be repeated.")] = None,
+    out: options.Out = Path("leaderboards"),
+    data_root: options.DataRoot = None,
+    skip_bad: options.SkipBad = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Train and score models on datasets, then write the leaderboards.
+
+    Finished cells are kept at once: after Ctrl-C or a crash the same command continues, and
+    when everything is done it does nothing.
+    """
+    from harness.planning import Request
+
+    request = Request(
+        datasets=_datasets(options.names(dataset), everything or bool(model), data_root),
+        models=_models(options.names(model), everything or bool(dataset)),
+        out=out,
+        protocols=options.names(protocol) or ("official",),
+        seeds=options.seed_list(seeds),
+        recipe=recipe,
+        trials=trials,
+        backbone=backbone,
+        device=device,
+        data_root=data_root,
+        skip_bad=skip_bad,
+        parameters=options.model_parameters(param or []),
+    )
+    _check_protocols(request)
+    raise typer.Exit(_run(request, workers, dry_run))
+
+
+def _models(named: tuple[str, ...], otherwise_all: bool) -> tuple[str, ...]:
+    from harness.registry import BASELINES, find_model
+
+    if not named and not otherwise_all:
+        raise UsageError("nothing to run: say --all, or name datasets with -d and models with -m")
+    for name in named:
+        find_model(name)
+    return named or BASELINES
+
+
+def _datasets(named: tuple[str, ...], otherwise_all: bool, data_root: Path | None) -> tuple[str, ...]:
+    if named:
+        return named
+    if not otherwise_all:
+        raise UsageError("nothing to run: say --all, or name datasets with -d and models with -m")
+    from harness.data.cards import known_cards, load_card
+    from harness.data.dataset import find_root
+
+    found = []
+    for name, path in known_cards(data_root).items():
+        card = load_card(path)
+        if not card.generated and find_root(card, path, data_root) is not None:
+            found.append(name)
+    return tuple(found) or ("ct-phantom",)
+
+
+def _check_protocols(request: Request) -> None:
+    from harness.errors import UnknownName
+    from harness.protocols import PROTOCOLS
+
+    for name in request.protocols:
+        if name not in PROTOCOLS:
+            raise UnknownName("protocol", name, PROTOCOLS)
+
+
+def _run(request: Request, workers: int, dry_run: bool) -> int:
+    """Return the exit code: 0 when every cell has a complete record."""
+    from harness.cli.live import Live, say
+    from harness.executors import executor_of
+    from harness.planning import make_plan
+    from harness.records import writable
+    from harness.runs import carry_out
+
+    executor = executor_of(workers)
+    with Live() as live:
+        plan = make_plan(request, progress=live.stage)
+    _print_plan(plan, request)
+    if not plan.cells:
+        raise DatasetMissing("; ".join(plan.problems or plan.skipped) or "nothing to run")
+    if dry_run:
+        return 0
+    with writable(request.out):
+        request.runs.mkdir(parents=True, exist_ok=True)
+    failed: list[Outcome] = []
+    try:
+        with Live(plan) as live:
+            for outcome in carry_out(plan.pending, executor, live.report):
+                live.ended(outcome)
+                if outcome.status == "failed":
+                    failed.append(outcome)
+    finally:
+        _publish(request.out)
+    for outcome in failed:
+        say(f"failed: {outcome.cell.title}: {outcome.message}", style="red")
+    for problem in plan.problems:
+        say(f"error: {problem}", style="red")
+    return 1 if failed or plan.problems else 0
+
+
+def _publish(out: Path) -> None:
+    from harness.cli.live import say
+    from harness.publishing import publish
+
+    try:
+        files = publish(out)
+    except RecordError as error:
+        if any((out / "runs").glob("[!.]*")):
+            raise
+        say(f"no board: {error}")
+        return
+    for path in files:
+        typer.echo()
+        typer.echo(path.read_text("utf-8"))
+        say(f"written: {path} (.csv, .tex, .json beside it)")
+
+
+def _print_plan(plan: Plan, request: Request) -> None:
+    from harness.cli.live import duration, say
+
+    done = len(plan.cells) - len(plan.pending)
+    unknown = sum(p.expected_seconds is None and not p.done for p in plan.cells)
+    say(
+        f"plan: {len(plan.cells)} cells, {done} already done"
+        + (f", {len(plan.pending)} to run in about {duration(plan.expected_seconds)}" if plan.pending else "")
+        + (f" (no guess for {unknown})" if unknown else "")
+        + f"; records in {request.runs}"
+    )
+    for line in _overview(plan):
+        say(line)
+    for warning in dict.fromkeys(plan.warnings):
+        say(f"note: {warning}", style="yellow")
+    for reason in [*plan.skipped, *plan.problems]:
+        say(f"left out: {reason}", style="yellow")
+
+
+def _overview(plan: Plan) -> list[str]:
+    """One line a board: its models, finished ones with a tick."""
+    lines: dict[str, list[str]] = {}
+    for planned in plan.cells:
+        cell = planned.cell
+        board = f"{cell.dataset} {cell.protocol} ({cell.recipe}, {cell.trials or 'no'} trials)"
+        if cell.untuned:
+            continue
+        lines.setdefault(board, []).append(cell.label + (" ✓" if planned.done else ""))
+    return [f"  {board}: {', '.join(dict.fromkeys(labels))}" for board, labels in lines.items()]

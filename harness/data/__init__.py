@@ -1,0 +1,1 @@
+"""Datasets: cards, adapters, pixels."""

@@ -1,0 +1,130 @@
+"""One cell, from images to probabilities: tune, fit, predict, time."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.images import Images
+from harness.metrics import check_probabilities
+from harness.tuning import Search, Tuning, tune
+from harness.types import Progress, Split
+
+if TYPE_CHECKING:
+    from harness.images import PixelStore
+
+__all__ = ["Material", "Result", "run_model"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The images of a dataset, what is known of them, and one way to split them."""
+
+    store: PixelStore
+    labels: np.ndarray
+    groups: tuple[str | None, ...]
+    classes: tuple[str, ...]
+    rows: Mapping[str, int]
+    split: Split
+
+    def part(self, *names: str) -> tuple[Images, np.ndarray, list[str | None]]:
+        """Return (images, labels, groups) of these parts together."""
+        rows = np.array([self.rows[i] for name in names for i in getattr(self.split, name)], dtype=np.intp)
+        return Images(self.store, rows), self.labels[rows], [self.groups[row] for row in rows]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Probabilities (N, C) of the test part, in the order of `split.test`, and how they came about."""
+
+    probabilities: np.ndarray
+    tuning: Tuning | None
+    parameters: dict[str, Any]
+    notes: list[str]
+    durations: dict[str, float]
+
+
+def run_model(
+    factory: Callable[..., Any],
+    material: Material,
+    parameters: Mapping[str, Any],
+    *,
+    trial_parameters: Mapping[str, Any],
+    trials: int,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> Result:
+    """Tune on train + validation, fit with the choice, return the probabilities of the test part.
+
+    Models with `uses_validation` are fitted on the training part and choose their epoch on the
+    validation part; all others are refitted on both. Raises what the model raises, and
+    `PredictionError` when its probabilities are none.
+    """
+    durations = {}
+    context = {"n_classes": len(material.classes), "seed": seed, "device": device}
+    tuning = None
+    if trials > 0:
+        start = time.perf_counter()
+        search = _search(factory, material, context, {**parameters, **trial_parameters})
+        tuning = tune(search, trials=trials, seed=seed, progress=progress)
+        durations["tune_seconds"] = time.perf_counter() - start
+    chosen = {**parameters, **(tuning.parameters if tuning else {})}
+    model = factory(**context, **chosen)
+
+    progress("fitting", None)
+    start = time.perf_counter()
+    _fit(model, material, keeps_validation=bool(getattr(factory, "uses_validation", False)))
+    durations["fit_seconds"] = time.perf_counter() - start
+
+    progress("predicting", None)
+    start = time.perf_counter()
+    test_images, _, _ = material.part("test")
+    probabilities = check_probabilities(
+        model.predict_proba(test_images), len(test_images), len(material.classes)
+    )
+    durations["predict_seconds"] = time.perf_counter() - start
+    notes = [str(note) for note in getattr(model, "notes_", [])]
+    rounded = {name: round(seconds, 4) for name, seconds in durations.items()}
+    return Result(probabilities, tuning, {**_defaults(factory), **chosen}, notes, rounded)
+
+
+def _search(
+    factory: Callable[..., Any], material: Material, context: Mapping[str, Any], fixed: Mapping[str, Any]
+) -> Search:
+    images, labels, groups = material.part("train")
+    val_images, val_labels, _ = material.part("val")
+    return Search(
+        create=factory,
+        training=(images, labels),
+        validation=(val_images, val_labels),
+        groups=groups,
+        classes=len(material.classes),
+        search_space=getattr(factory, "search_space", None),
+        fixed={**context, **fixed},
+    )
+
+
+def _fit(model: Any, material: Material, *, keeps_validation: bool) -> None:
+    if keeps_validation:
+        images, labels, groups = material.part("train")
+        val_images, val_labels, _ = material.part("val")
+        model.fit(images, labels, validation=(val_images, val_labels), groups=groups)
+    else:
+        images, labels, groups = material.part("train", "val")
+        model.fit(images, labels, groups=groups)
+
+
+def _defaults(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Defaults of the factory's own keyword parameters that JSON can hold."""
+    simple = (str, int, float, bool, type(None))
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if name not in ("n_classes", "seed", "device") and isinstance(parameter.default, simple)
+    }

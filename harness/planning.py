@@ -1,0 +1,337 @@
+"""From names on a command line to cells: what would run, under which key, and what is already there."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness import machine, weights
+from harness.data.dataset import Dataset, open_dataset
+from harness.errors import DataError, HarnessError, ProtocolSkipped, UsageError
+from harness.protocols import make_splits
+from harness.records import Record, finished, read_record
+from harness.registry import ModelPlugin, find_model
+from harness.sources import code_digest, engine_digest
+from harness.types import Progress, Split, digest_of, unique
+
+__all__ = ["TRIALS", "Cell", "Plan", "PlannedCell", "Request", "make_plan"]
+
+TRIALS = {"smoke": 1, "quick": 5, "paper": 20}
+RECIPES = ("auto", *TRIALS)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. `trials` None means the recipe's number."""
+
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    out: Path
+    protocols: tuple[str, ...] = ("official",)
+    seeds: tuple[int, ...] = (0,)
+    recipe: str = "auto"
+    trials: int | None = None
+    backbone: str | None = None
+    device: str = "auto"
+    data_root: Path | None = None
+    skip_bad: bool = False
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UsageError(f"unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
+        if self.trials is not None and self.trials < 0:
+            raise UsageError(f"--trials must be 0 or more, got {self.trials}")
+
+    @property
+    def runs(self) -> Path:
+        return self.out / "runs"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Dataset x protocol x fold x model x seed: all that any process needs to compute it, and its key.
+
+    `failure` says why it cannot even be started (a plugin that does not import, absent weights).
+    """
+
+    key: str
+    identity: dict[str, Any]
+    runs: Path
+    dataset: str
+    data_root: Path | None
+    skip_bad: bool
+    protocol: str
+    fold: int
+    seed: int
+    model: str
+    untuned: bool
+    recipe: str
+    trials: int
+    device: str
+    parameters: dict[str, Any]
+    trial_parameters: dict[str, Any]
+    weights: list[dict[str, str | None]]
+    notes: list[str]
+    threads: int = 0
+    failure: str | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.model} (untuned)" if self.untuned else self.model
+
+    @property
+    def title(self) -> str:
+        """What a reader calls it: dataset, protocol, model, and fold and seed where they tell it apart."""
+        name = Path(self.dataset).parent.name if self.dataset.endswith(".toml") else self.dataset
+        return f"{name} {self.protocol} {self.label} seed {self.seed}" + (
+            f" fold {self.fold}" if self.protocol == "group-kfold" else ""
+        )
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, whether its record is there, and a guess of its time (None when nothing is known)."""
+
+    cell: Cell
+    done: bool
+    expected_seconds: float | None
+
+
+@dataclass
+class Plan:
+    """All cells of a request; what was left out and why; datasets that could not be used."""
+
+    cells: list[PlannedCell] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def pending(self) -> list[Cell]:
+        return [p.cell for p in self.cells if not p.done]
+
+    @property
+    def expected_seconds(self) -> float:
+        """Sum over the cells still to do of what is known of them."""
+        return sum(p.expected_seconds or 0.0 for p in self.cells if not p.done)
+
+
+def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
+    """Return the plan of a request; datasets are opened and verified, no model is made.
+
+    A dataset that cannot be used becomes a problem of the plan, the others go on; when it is the
+    only one, its error is raised.
+    """
+    plan = Plan()
+    device = machine.choose_device(request.device)
+    models = [_FoundModel(find_model(name)) for name in unique(request.models)]
+    timings = _Timings(request.runs)
+    for name in unique(request.datasets):
+        try:
+            dataset = open_dataset(
+                name, data_root=request.data_root, skip_bad=request.skip_bad, progress=progress
+            )
+        except DataError as error:
+            if len(set(request.datasets)) == 1:
+                raise
+            plan.problems.append(str(error))
+            continue
+        plan.warnings += [f"{dataset.name}: {warning}" for warning in dataset.warnings]
+        plan.warnings += [f"{dataset.name}: left out {what}" for what in dataset.skipped]
+        for split in _splits(request, dataset, plan):
+            for model in models:
+                for untuned in (False, True) if model.untuned_row else (False,):
+                    setup = _Setup(request, name, dataset, split, model, untuned, device)
+                    cell, done = _resolved(setup, progress)
+                    if done and any(w["sha256"] is None for w in cell.weights):
+                        plan.warnings.append(_absent_then(cell))
+                    plan.cells.append(PlannedCell(cell, done, timings.guess(cell, model)))
+    return plan
+
+
+def _absent_then(cell: Cell) -> str:
+    networks = ", ".join(str(w["network"]) for w in cell.weights if w["sha256"] is None)
+    return f"{cell.title}: was run without the weights of {networks}; 'harness fetch --weights {networks}' gets them"
+
+
+def _splits(request: Request, dataset: Dataset, plan: Plan) -> Iterator[Split]:
+    for protocol in unique(request.protocols):
+        for seed in unique(request.seeds):
+            try:
+                yield from make_splits(protocol, dataset.samples, seed=seed)
+            except ProtocolSkipped as reason:
+                message = f"{dataset.name}, protocol {protocol!r}: skipped, {reason}"
+                if message not in plan.skipped:
+                    plan.skipped.append(message)
+            except DataError as error:
+                plan.problems.append(f"dataset {dataset.name!r}: {error}")
+
+
+class _FoundModel:
+    """A plugin with what its factory says of itself; a broken one says why."""
+
+    def __init__(self, plugin: ModelPlugin) -> None:
+        self.plugin = plugin
+        self.failure: str | None = None
+        self.factory: Callable[..., Any] | None = None
+        self.code = ""
+        try:
+            self.factory = plugin.load()
+            self.code = code_digest(plugin.module, plugin.entry_point.dist)
+        except HarnessError as error:
+            self.failure = str(error)
+
+    @property
+    def untuned_row(self) -> bool:
+        return bool(getattr(self.factory, "untuned_row", False))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names of the factory's parameters."""
+        return frozenset(inspect.signature(self.factory).parameters) if self.factory else frozenset()
+
+    def recipe(self, recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (parameters, those that hold in tuning trials only) of a recipe."""
+        given = dict(getattr(self.factory, "recipes", {}).get(recipe, {}))
+        trial = dict(given.pop("trial", {}))
+        return given, trial
+
+    def pretrained(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        asks = getattr(self.factory, "pretrained", None)
+        return tuple(asks(**parameters)) if asks is not None else ()
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """One cell before it is known which weights can be had."""
+
+    request: Request
+    name: str
+    dataset: Dataset
+    split: Split
+    model: _FoundModel
+    untuned: bool
+    device: str
+
+    @property
+    def recipe(self) -> str:
+        if self.request.recipe != "auto":
+            return self.request.recipe
+        return "paper" if self.device.startswith("cuda") else self.dataset.card.auto_recipe
+
+    @property
+    def trials(self) -> int:
+        if self.untuned:
+            return 0
+        return TRIALS[self.recipe] if self.request.trials is None else self.request.trials
+
+    def cell(self, *, fetch: bool, progress: Progress | None) -> Cell:
+        """Return the cell with the weights that are on the disk or, with `fetch`, can be downloaded."""
+        plugin = self.model.plugin
+        parameters, trial_parameters = self.model.recipe(self.recipe)
+        parameters |= plugin.fixed
+        for name in (plugin.name, plugin.label):
+            parameters |= self.request.parameters.get(name, {})
+        notes: list[str] = []
+        found: list[weights.Weights] = []
+        failure = self.model.failure
+        if failure is None:
+            try:
+                if "backbone" in self.model.names:
+                    explicit = parameters.get("backbone") or self.request.backbone
+                    parameters["backbone"], note = weights.choose_backbone(explicit, fetch=fetch)
+                    notes += [note] if note else []
+                names = self.model.pretrained(parameters)
+                found = [weights.obtain(n, progress) if fetch else weights.find(n) for n in names]
+            except HarnessError as error:
+                failure = str(error)
+        identity = self._identity(parameters, trial_parameters, found)
+        return Cell(
+            key=digest_of(identity)[:32],
+            identity=identity,
+            runs=self.request.runs,
+            dataset=self.name,
+            data_root=self.request.data_root,
+            skip_bad=self.request.skip_bad,
+            protocol=self.split.protocol,
+            fold=self.split.fold,
+            seed=self.split.seed,
+            model=plugin.label,
+            untuned=self.untuned,
+            recipe=self.recipe,
+            trials=self.trials,
+            device=self.device,
+            parameters=parameters,
+            trial_parameters=trial_parameters,
+            weights=[{"network": w.network, "sha256": w.sha256, "reason": w.reason} for w in found],
+            notes=notes,
+            failure=failure,
+        )
+
+    def _identity(
+        self,
+        parameters: Mapping[str, Any],
+        trial_parameters: Mapping[str, Any],
+        found: Sequence[weights.Weights],
+    ) -> dict[str, Any]:
+        """Everything that can change the numbers, and nothing else; file names are not among it."""
+        return {
+            "dataset": self.dataset.content,
+            "classes": list(self.dataset.card.classes),
+            "split": self.split.digest,
+            "protocol": [self.split.protocol, self.split.fold, self.split.folds],
+            "model": [self.model.plugin.label, self.model.plugin.location],
+            "code": self.model.code,
+            "engine": engine_digest(),
+            "parameters": dict(parameters),
+            "trial_parameters": dict(trial_parameters),
+            "trials": self.trials,
+            "recipe": self.recipe,
+            "seed": self.split.seed,
+            "weights": [[w.network, w.identity] for w in found],
+            "versions": machine.versions(),
+            "device": self.device.partition(":")[0],
+        }
+
+
+def _resolved(setup: _Setup, progress: Progress | None) -> tuple[Cell, bool]:
+    """Return (cell, done). The network is asked only for a cell that is not finished without it."""
+    cell = setup.cell(fetch=False, progress=progress)
+    if cell.failure is None and finished(cell.runs, cell.key):
+        return cell, True
+    if cell.failure is None and all(w["sha256"] for w in cell.weights) and not cell.notes:
+        return cell, False
+    cell = setup.cell(fetch=True, progress=progress)
+    return cell, cell.failure is None and finished(cell.runs, cell.key)
+
+
+class _Timings:
+    """What earlier cells took, to guess what the next ones will."""
+
+    def __init__(self, runs: Path) -> None:
+        self._seconds: dict[tuple[str, str, str], float] = {}
+        for folder in sorted(runs.glob("[!.]*")) if runs.is_dir() else []:
+            try:
+                self._add(read_record(folder))
+            except HarnessError:
+                continue  # boards complain about damaged records; a guess does not need them
+
+    def _add(self, record: Record) -> None:
+        if record.complete:
+            manifest = record.manifest
+            where = (manifest["dataset"]["name"], manifest["model"]["label"], manifest["recipe"])
+            self._seconds[where] = sum(manifest["durations"].values())
+
+    def guess(self, cell: Cell, model: _FoundModel) -> float | None:
+        """Seconds: the last such cell's, else what the model says of its recipe."""
+        known = self._seconds.get((cell.dataset, cell.label, cell.recipe))
+        if known is not None:
+            return known
+        return getattr(model.factory, "expected_seconds", {}).get(cell.recipe)
+
+

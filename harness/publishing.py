@@ -1,0 +1,64 @@
+"""Boards from records on disk: read, build, write; nothing is done when nothing changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.errors import RecordError
+from harness.folders import bundled
+from harness.records import MANIFEST, read_records, writable
+from harness.types import digest_of
+
+__all__ = ["publish"]
+
+STAMP = ".boards.json"
+
+
+def publish(out: Path) -> list[Path]:
+    """Write every board of the records in `out/runs`; return the Markdown files.
+
+    A repeated call on unchanged records and tables reads no predictions and writes nothing.
+    Raises `RecordError` when there is no record at all.
+    """
+    state = _state(out)
+    known = _stamp(out)
+    if known.get("state") == state and all((out / name).is_file() for name in known["files"]):
+        return [out / name for name in known["files"]]
+
+    from harness.boards import build_boards, index, write_board
+    from harness.published import load_published
+
+    records = read_records(out / "runs")
+    if not records:
+        raise RecordError(f"no records in {str(out / 'runs')!r}: nothing to make a board of")
+    boards = build_boards(records, load_published(bundled("leaderboards")))
+    files = []
+    with writable(out):
+        for board in boards:
+            files += [path for path in write_board(board, out) if path.suffix == ".md"]
+        (out / "index.md").write_text(index(boards), "utf-8")
+        names = [str(path.relative_to(out)) for path in files]
+        (out / STAMP).write_text(json.dumps({"state": state, "files": names}), "utf-8")
+    return files
+
+
+def _state(out: Path) -> str:
+    """A digest of what boards are made from: manifests by name, size and time, published tables by content."""
+    from harness import __version__
+    from harness.sources import code_digest
+
+    manifests = [
+        [path.parent.name, path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted((out / "runs").glob(f"[!.]*/{MANIFEST}"))
+    ]
+    tables = [path.read_text("utf-8") for path in sorted(bundled("leaderboards").glob("*/published.toml"))]
+    return digest_of([__version__, code_digest("harness.boards"), manifests, tables])
+
+
+def _stamp(out: Path) -> dict[str, object]:
+    try:
+        known = json.loads((out / STAMP).read_text("utf-8"))
+        return known if isinstance(known["files"], list) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,188 @@
+"""Records: one folder a finished cell, written whole or not at all.
+
+`RUNS/KEY/manifest.json` says what ran, on which bytes, with which code; `RUNS/KEY/predictions.parquet`
+holds one row a test image. Boards read nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import RecordError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SCHEMA_VERSION", "Predictions", "Record", "finished", "read_record", "read_records", "write_record"]
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+PREDICTIONS = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities (N, C) of N test images, with what is needed to score them."""
+
+    ids: Sequence[str]
+    labels: Sequence[str]
+    groups: Sequence[str | None]
+    classes: Sequence[str]
+    probabilities: np.ndarray
+
+    def write(self, path: Path) -> None:
+        """Write them as Parquet: id, label, group, then one float64 column a class."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, Any] = {
+            "id": pa.array(self.ids, pa.string()),
+            "label": pa.array(self.labels, pa.string()),
+            "group": pa.array(self.groups, pa.string()),
+        }
+        for number, name in enumerate(self.classes):
+            columns[name] = pa.array(np.asarray(self.probabilities[:, number], dtype=np.float64))
+        pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record on disk. `manifest` is checked for its schema version, predictions when they are read."""
+
+    manifest: dict[str, Any]
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        return str(self.manifest["key"])
+
+    @property
+    def complete(self) -> bool:
+        return self.manifest["status"] == "complete"
+
+    def predictions(self) -> pd.DataFrame:
+        """Return the table of `Predictions.write`. Raises `RecordError` when the file was changed since."""
+        import pandas as pd
+
+        said = self.manifest["predictions"]
+        path = self.folder / PREDICTIONS
+        if said is None:
+            raise RecordError(f"record {self.key!r} has no predictions: the cell {self.manifest['status']}")
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise RecordError(f"record {self.key!r}: {PREDICTIONS} cannot be read: {error.strerror}") from error
+        if digest != said["sha256"]:
+            raise RecordError(
+                f"record {self.key!r}: {PREDICTIONS} was changed after it was written "
+                f"(sha256 {digest[:12]}, manifest says {said['sha256'][:12]}); delete the folder and run again"
+            )
+        return pd.read_parquet(path)
+
+
+def write_record(
+    runs: Path, key: str, manifest: dict[str, Any], predictions: Predictions | None = None
+) -> Record:
+    """Write `runs/key` under a temporary name, then rename it; an earlier record of this key is replaced.
+
+    Raises `RecordError` in one line when the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    temporary = runs / f".tmp-{key}-{os.getpid()}"
+    with writable(runs):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            stored = dict(manifest, schema_version=SCHEMA_VERSION, key=key, predictions=None)
+            if predictions is not None:
+                path = temporary / PREDICTIONS
+                predictions.write(path)
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                stored["predictions"] = {"sha256": digest, "rows": len(predictions.ids)}
+            text = json.dumps(stored, indent=1, ensure_ascii=False, allow_nan=False)
+            (temporary / MANIFEST).write_text(text + "\n", "utf-8")
+            _sync(temporary)
+            _replace(temporary, runs / key)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return Record(stored, runs / key)
+
+
+@contextlib.contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write below `folder` into one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RecordError(f"cannot write to {str(folder)!r}: {reason}; choose another folder with --out") from error
+
+
+def read_record(folder: Path) -> Record:
+    """Return the record in `folder`. Raises `RecordError` naming it when it is damaged or of another schema."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        version, status = manifest["schema_version"], manifest["status"]
+    except OSError as error:
+        raise RecordError(f"record {folder.name!r}: no {MANIFEST}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"record {folder.name!r}: {MANIFEST} is damaged ({error}); delete the folder and run again"
+        ) from error
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"record {folder.name!r}: schema_version {version!r}, this harness reads {SCHEMA_VERSION}")
+    if status not in ("complete", "failed") or manifest.get("key") != folder.name:
+        raise RecordError(
+            f"record {folder.name!r}: {MANIFEST} says key {manifest.get('key')!r} and status {status!r}; "
+            "delete the folder and run again"
+        )
+    return Record(manifest, folder)
+
+
+def read_records(runs: Path) -> list[Record]:
+    """Return every record below `runs`, in the order of their keys; an absent folder holds none."""
+    if not runs.is_dir():
+        return []
+    folders = sorted(p for p in runs.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [read_record(folder) for folder in folders]
+
+
+def finished(runs: Path, key: str) -> bool:
+    """True when `runs/key` is a complete record with its predictions beside it; a damaged one is not."""
+    folder = runs / key
+    if not (folder / MANIFEST).is_file() or not (folder / PREDICTIONS).is_file():
+        return False
+    try:
+        return read_record(folder).complete
+    except RecordError:
+        return False
+
+
+def _sync(folder: Path) -> None:
+    """Make sure that the bytes are on the disk before the name says that they are."""
+    for path in [*folder.iterdir(), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _replace(new: Path, target: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+        return
+    old = target.with_name(f".old-{target.name}-{os.getpid()}")
+    shutil.rmtree(old, ignore_errors=True)
+    target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,272 @@
+"""Cells carried out: claimed by a lock, computed, recorded; several runs on one folder share the work."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness import __version__, machine
+from harness.data.dataset import Dataset, open_dataset
+from harness.errors import HarnessError, RecordError
+from harness.execution import Material, Result, run_model
+from harness.planning import Cell
+from harness.protocols import make_splits
+from harness.records import Predictions, finished, writable, write_record
+from harness.registry import find_model
+from harness.types import Progress, Split
+
+__all__ = ["Outcome", "Report", "carry_out", "execute"]
+
+WAIT_SECONDS = 0.5
+
+Report = Callable[[Cell, str, float | None], None]
+"""Told of a cell what is being done and which fraction of it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended: 'done', 'failed', 'already' (somebody else's record) or 'busy' (another run has it)."""
+
+    cell: Cell
+    status: str
+    seconds: float = 0.0
+    message: str = ""
+
+
+Executor = Callable[[Sequence[Cell], Report], Iterator[Outcome]]
+"""The seam for clusters: takes independent cells, yields their outcomes as they end."""
+
+
+def carry_out(cells: Sequence[Cell], executor: Executor, report: Report) -> Iterator[Outcome]:
+    """Yield the outcome of every cell; those that another run holds are waited for.
+
+    A cell whose other run dies is taken over: its lock goes with its process.
+    """
+    waiting = list(cells)
+    while waiting:
+        busy: list[Cell] = []
+        for outcome in executor(waiting, report):
+            if outcome.status == "busy":
+                busy.append(outcome.cell)
+            else:
+                yield outcome
+        if busy and len(busy) == len(waiting):
+            report(busy[0], "waiting for another run", None)
+            time.sleep(WAIT_SECONDS)
+        waiting = busy
+
+
+def execute(cell: Cell, report: Report) -> Outcome:
+    """Compute and record one cell, unless another process has it or had it.
+
+    What the model raises becomes a failed record; what the output folder raises is raised.
+    """
+    with _claim(cell) as mine:
+        if not mine:
+            return Outcome(cell, "busy")
+        if finished(cell.runs, cell.key):
+            return Outcome(cell, "already")
+        _sweep(cell)
+        start = time.perf_counter()
+        error = _attempt(cell, lambda what, fraction: report(cell, what, fraction))
+        seconds = time.perf_counter() - start
+        if error is None:
+            return Outcome(cell, "done", seconds)
+        return Outcome(cell, "failed", seconds, error)
+
+
+@contextmanager
+def _claim(cell: Cell) -> Iterator[bool]:
+    """Hold the cell's lock; yields False when another process holds it."""
+    from filelock import FileLock, Timeout
+
+    with writable(cell.runs):
+        locks = cell.runs / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{cell.key}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            lock = None
+    if lock is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _sweep(cell: Cell) -> None:
+    """Remove what a killed process left of this cell."""
+    for leftover in [*cell.runs.glob(f".tmp-{cell.key}-*"), *cell.runs.glob(f".old-{cell.key}-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _attempt(cell: Cell, progress: Progress) -> str | None:
+    """Run and record the cell; return None, or why it failed."""
+    started = datetime.now(UTC)
+    manifest = _manifest(cell)
+    try:
+        if cell.failure is not None:
+            raise HarnessError(cell.failure)
+        progress("opening", None)
+        dataset = _opened(cell.dataset, cell.data_root, cell.skip_bad)
+        split = _split(cell, dataset)
+        manifest |= _of_dataset(dataset, split)
+        result = _computed(cell, dataset, split, progress)
+    except RecordError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a model may raise anything; its row says what
+        message = " ".join(f"{error}".split()) or type(error).__name__
+        manifest["error"] = {
+            "type": type(error).__name__,
+            "message": message,
+            "traceback": None if isinstance(error, HarnessError) else traceback.format_exc(),
+        }
+        write_record(cell.runs, cell.key, manifest | _times(started) | {"status": "failed"})
+        return message if isinstance(error, HarnessError) else f"{type(error).__name__}: {message}"
+    write_record(
+        cell.runs,
+        cell.key,
+        manifest | _of_result(cell, manifest, result) | _times(started) | {"status": "complete"},
+        _predictions(dataset, split, result),
+    )
+    return None
+
+
+@lru_cache(maxsize=4)
+def _opened(name: str, data_root: Path | None, skip_bad: bool) -> Dataset:
+    return open_dataset(name, data_root=data_root, skip_bad=skip_bad)
+
+
+def _split(cell: Cell, dataset: Dataset) -> Split:
+    split = make_splits(cell.protocol, dataset.samples, seed=cell.seed)[cell.fold]
+    if dataset.content != cell.identity["dataset"] or split.digest != cell.identity["split"]:
+        raise HarnessError(f"dataset {dataset.name!r} changed since the run was planned; run the command again")
+    return split
+
+
+def _computed(cell: Cell, dataset: Dataset, split: Split, progress: Progress) -> Result:
+    from harness.store import DatasetStore
+
+    if cell.threads:
+        machine.limit_threads(cell.threads)
+    plugin = find_model(cell.model)
+    store = DatasetStore(dataset, device=cell.device, split=split, seed=cell.seed, progress=progress)
+    material = Material(
+        store=store,
+        labels=dataset.labels,
+        groups=dataset.groups,
+        classes=tuple(dataset.card.classes),
+        rows={sample.id: row for row, sample in enumerate(dataset.samples)},
+        split=split,
+    )
+    return run_model(
+        plugin.load(),
+        material,
+        cell.parameters,
+        trial_parameters=cell.trial_parameters,
+        trials=cell.trials,
+        seed=cell.seed,
+        device=cell.device,
+        progress=progress,
+    )
+
+
+def _manifest(cell: Cell) -> dict[str, Any]:
+    """What is known of a cell before it runs; the rest is filled in as it becomes known."""
+    plugin = find_model(cell.model)
+    return {
+        "dataset": {"name": Path(cell.dataset).name, "content": cell.identity["dataset"]},
+        "protocol": {"name": cell.protocol, "fold": cell.fold, "split": cell.identity["split"]},
+        "model": {
+            "name": plugin.name,
+            "label": cell.label,
+            "distribution": plugin.distribution,
+            "location": plugin.location,
+            "code": cell.identity["code"],
+            "parameters": cell.parameters,
+            "trial_parameters": cell.trial_parameters,
+            "tuned": False,
+            "variant": "untuned" if cell.untuned else None,
+        },
+        "recipe": cell.recipe,
+        "seed": cell.seed,
+        "tuning": None,
+        "weights": cell.weights,
+        "notes": cell.notes,
+        "harness": __version__,
+        "engine": cell.identity["engine"],
+        "versions": cell.identity["versions"],
+        "device": {
+            "kind": cell.device,
+            "name": machine.device_name(cell.device),
+            "threads": cell.threads or machine.granted_cores(),
+        },
+        "durations": {},
+        "peak_memory_mb": None,
+        "error": None,
+    }
+
+
+def _of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
+    card = dataset.card
+    return {
+        "dataset": {
+            "name": card.name,
+            "title": card.title,
+            "content": dataset.content,
+            "classes": list(card.classes),
+            "positive": card.positive,
+            "licence": card.licence,
+            "known_problems": list(card.known_problems),
+            "n": {"train": len(split.train), "val": len(split.val), "test": len(split.test)},
+            "skipped": list(dataset.skipped),
+        },
+        "protocol": {
+            "name": split.protocol,
+            "fold": split.fold,
+            "folds": split.folds,
+            "split": split.digest,
+        },
+    }
+
+
+def _of_result(cell: Cell, manifest: dict[str, Any], result: Result) -> dict[str, Any]:
+    tuned = result.tuning is not None and result.tuning.trials > 1
+    tuning = result.tuning.as_dict() if result.tuning is not None else None
+    return {
+        "model": manifest["model"] | {"parameters": result.parameters, "tuned": tuned},
+        "tuning": tuning,
+        "notes": [*cell.notes, *result.notes],
+        "durations": result.durations,
+        "peak_memory_mb": round(machine.peak_memory_mb(), 1),
+    }
+
+
+def _times(started: datetime) -> dict[str, str]:
+    return {
+        "started": started.isoformat(timespec="milliseconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def _predictions(dataset: Dataset, split: Split, result: Result) -> Predictions:
+    rows = dataset.rows(split.test)
+    classes = dataset.card.classes
+    return Predictions(
+        ids=list(split.test),
+        labels=[classes[label] for label in dataset.labels[rows]],
+        groups=[dataset.groups[row] for row in rows],
+        classes=list(classes),
+        probabilities=result.probabilities,
+    )

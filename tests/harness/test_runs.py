@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from toys import install_plugin, make_dataset
+
+from harness.counters import since, snapshot
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return install_plugin(tmp_path / "site")
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "toy-ct")
+
+
+@pytest.fixture
+def environment(site: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def command(card: Path, out: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "harness", "run", "-d", str(card), "-o", str(out), *arguments]
+
+
+@pytest.fixture
+def harness(card: Path, tmp_path: Path, environment: dict[str, str]) -> Run:
+    """Run the real command on the toy dataset in a process of its own."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(card, tmp_path / "out", *arguments),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def manifests(out: Path) -> dict[str, dict]:
+    found = [json.loads(p.read_text()) for p in (out / "runs").glob("[!.]*/manifest.json")]
+    return {m["model"]["label"]: m for m in found}
+
+
+def leftovers(out: Path) -> list[str]:
+    return [p.name for p in (out / "runs").iterdir() if p.name.startswith((".tmp", ".old"))]
+
+
+def test_a_failing_model_is_a_row_and_the_others_go_on(harness: Run, tmp_path: Path) -> None:
+    done = harness("-m", "toy-crash,toy-nan,toy-shape,toy-broken,toy-bright", "--trials", "0")
+    assert done.returncode == 1
+    found = manifests(tmp_path / "out")
+    assert {name: m["status"] for name, m in found.items()} == {
+        "toy-crash": "failed",
+        "toy-nan": "failed",
+        "toy-shape": "failed",
+        "toy-broken": "failed",
+        "toy-bright": "complete",
+    }
+    assert "the card caught fire" in found["toy-crash"]["error"]["message"]
+    assert "toy_models.py" in found["toy-crash"]["error"]["traceback"]
+    assert "a_package_nobody_has" in found["toy-broken"]["error"]["message"]
+    assert found["toy-nan"]["error"]["type"] == "PredictionError"
+    assert "the card caught fire" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(harness: Run, tmp_path: Path) -> None:
+    harness("-m", "toy-crash,toy-bright", "--trials", "0")
+    before = manifests(tmp_path / "out")
+    again = harness("-m", "toy-crash,toy-bright", "--trials", "0")
+    after = manifests(tmp_path / "out")
+    assert again.returncode == 1
+    assert "1 already done" in again.stderr
+    assert after["toy-bright"] == before["toy-bright"]
+    assert after["toy-crash"]["started"] > before["toy-crash"]["started"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["-m", "toy-brihgt"], 2, "unknown model 'toy-brihgt'; you probably meant 'toy-bright'"),
+        (["-m", "toy-bright", "-p", "oficial"], 2, "you probably meant 'official'"),
+        (["-m", "toy-bright", "--recipe", "huge"], 2, "unknown recipe 'huge'"),
+        (["-m", "toy-bright", "--seeds", "x"], 2, "--seeds 'x'"),
+        (["-m", "toy-bright", "--trials", "-1"], 2, "--trials must be 0 or more"),
+        (["-m", "toy-bright", "--device", "tpu"], 2, "tpu"),
+        (["-m", "toy-bright", "--workers", "0"], 2, "--workers"),
+        (["-m", "toy-bright", "-d", "no-such-set"], 2, "no-such-set"),
+    ],
+)
+def test_bad_arguments_are_one_line(harness: Run, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    done = harness(*arguments)
+    assert done.returncode == code, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_an_unknown_parameter_of_a_model_is_said_on_its_row(harness: Run, tmp_path: Path) -> None:
+    done = harness("-m", "toy-bright", "--trials", "0", "--param", "toy-bright.slop=3")
+    assert done.returncode == 1
+    assert "slop" in manifests(tmp_path / "out")["toy-bright"]["error"]["message"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(harness: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    done = harness("-m", "toy-bright", "--trials", "0")
+    assert done.returncode == 1
+    assert "error: cannot write to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_finished_run_repeated_does_nothing(harness: Run, tmp_path: Path) -> None:
+    first = harness("-m", "toy-bright", "--trials", "3")
+    assert first.returncode == 0, first.stderr
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    again = harness("-m", "toy-bright", "--trials", "3")
+    assert again.returncode == 0
+    assert "1 cells, 1 already done" in again.stderr
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()} == stamps
+    assert again.stdout == first.stdout
+
+
+def test_the_record_says_what_was_tuned_and_on_what(harness: Run, tmp_path: Path) -> None:
+    harness("-m", "toy-bright", "--trials", "4")
+    manifest = manifests(tmp_path / "out")["toy-bright"]
+    assert manifest["tuning"]["trials"] == len(manifest["tuning"]["history"]) == 4
+    assert manifest["tuning"]["history"][0]["parameters"] == {}
+    assert manifest["model"]["parameters"]["slope"] > 0
+    assert manifest["dataset"]["n"] == {"train": 39, "val": 9, "test": 12}
+    assert manifest["predictions"]["rows"] == 12
+    assert manifest["device"]["kind"] == "cpu"
+
+
+def test_a_killed_run_is_continued_by_the_same_command(
+    card: Path, tmp_path: Path, environment: dict[str, str], harness: Run
+) -> None:
+    arguments = ["-m", "toy-bright,toy-slow", "--trials", "0"]
+    process = subprocess.Popen(
+        command(card, tmp_path / "out", *arguments), env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    wait_for(lambda: len(list((tmp_path / "out" / "runs").glob("[!.]*/manifest.json"))) == 1)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert set(manifests(tmp_path / "out")) == {"toy-bright"}
+    done = harness(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "2 cells, 1 already done" in done.stderr
+    assert set(manifests(tmp_path / "out")) == {"toy-bright", "toy-slow"}
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_an_interrupted_run_says_how_to_go_on(card: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    process = subprocess.Popen(
+        command(card, tmp_path / "out", "-m", "toy-slow", "--trials", "0", "--param", "toy-slow.pause=60"),
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    wait_for(lambda: list((tmp_path / "out" / "runs" / ".locks").glob("*")))
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_two_runs_at_once_share_the_work(
+    card: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    log = tmp_path / "fits.log"
+    arguments = ["-m", "toy-slow,toy-bright", "--trials", "0", "-p", "random", "--seeds", "2"]
+    both = [
+        subprocess.Popen(
+            [*command(card, tmp_path / "out", *arguments), "--param", "toy-slow.pause=1.5"],
+            env={**environment, "TOY_LOG": str(log)},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    results = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], results
+    lines = log.read_text().splitlines()
+    assert len(lines) == 4, "each of the four cells is fitted once"
+
+
+def test_cells_run_in_several_processes_too(harness: Run, tmp_path: Path) -> None:
+    done = harness("-m", "toy-bright", "--trials", "0", "-p", "random", "--seeds", "3", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "runs").glob("[!.]*/manifest.json"))) == 3
+
+
+def test_a_worker_that_is_killed_costs_only_its_cell(harness: Run, tmp_path: Path) -> None:
+    done = harness("-m", "toy-dying,toy-bright", "--trials", "0", "--workers", "2")
+    assert done.returncode == 1
+    assert "its process was killed" in done.stderr
+    assert manifests(tmp_path / "out")["toy-bright"]["status"] == "complete"
+
+
+def test_a_dry_run_writes_nothing(harness: Run, tmp_path: Path) -> None:
+    done = harness("-m", "toy-bright", "--dry-run")
+    assert done.returncode == 0
+    assert "plan: 1 cells" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_group_kfold_runs_every_fold(harness: Run, tmp_path: Path) -> None:
+    done = harness("-m", "toy-bright", "--trials", "0", "-p", "group-kfold")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "runs").glob("[!.]*/manifest.json"))) == 5
+
+
+def test_a_repeated_run_decodes_nothing(card: Path) -> None:
+    from harness.data.dataset import open_dataset
+
+    first = open_dataset(str(card))
+    first.pixels().image(0)
+    before = snapshot()
+    again = open_dataset(str(card))
+    again.pixels().image(0)
+    assert since(before)["decodes"] == 0
+    assert again.content == first.content
+
+
+def wait_for(true: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
