@@ -58,7 +58,7 @@ class Images(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, item: int) -> np.ndarray: ...
     @overload
-    def __getitem__(self, item: slice | np.ndarray | list[int]) -> Images: ...  # type: ignore[overload-overlap]
+    def __getitem__(self, item: slice | np.ndarray | list[int]) -> Images: ...
     def __getitem__(self, item: Any) -> Any:
         if isinstance(item, int | np.integer):
             return self._store.image(int(self._rows[item]))
@@ -86,7 +86,7 @@ class Images(Sequence[np.ndarray]):
 
 
 def resized_array(image: np.ndarray, size_px: int) -> np.ndarray:
-    """Return uint8 (size_px, size_px) of a uint8 grey image: Pillow's bilinear filter, which averages when it shrinks."""
+    """Return uint8 (size_px, size_px) by Pillow's bilinear filter, which averages when it shrinks."""
     if image.shape == (size_px, size_px):
         return image
     return np.asarray(Image.fromarray(image).resize((size_px, size_px), Image.Resampling.BILINEAR))
@@ -98,7 +98,9 @@ class MemoryStore:
     def __init__(self, images: Sequence[np.ndarray], embed: Embedder | None = None) -> None:
         for row, image in enumerate(images):
             if image.dtype != np.uint8 or image.ndim != 2 or 0 in image.shape:
-                raise ValueError(f"image {row}: expected uint8 (height, width), got {image.dtype} {image.shape}")
+                raise ValueError(
+                    f"image {row}: expected uint8 (height, width), got {image.dtype} {image.shape}"
+                )
         self._images = list(images)
         self._embed = embed
         self._made: dict[tuple[Any, ...], np.ndarray] = {}
@@ -112,9 +114,11 @@ class MemoryStore:
     def resized(self, size_px: int) -> np.ndarray:
         return self._once(
             ("resized", size_px),
-            lambda: np.stack([resized_array(image, size_px) for image in self._images])
-            if self._images
-            else np.empty((0, size_px, size_px), np.uint8),
+            lambda: (
+                np.stack([resized_array(image, size_px) for image in self._images])
+                if self._images
+                else np.empty((0, size_px, size_px), np.uint8)
+            ),
         )
 
     def features(self, backbone: str, size_px: int) -> np.ndarray:

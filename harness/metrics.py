@@ -32,7 +32,7 @@ METRICS = (
     "balanced_accuracy",
     "brier",
 )
-"""Names of the metrics, the papers' columns first. All lie in 0 to 1 (Brier of C > 2 classes: 0 to 2)."""
+"""Names of the metrics, the papers' columns first. All lie in 0 to 1 (macro Brier: 0 to 2)."""
 
 Auc = Literal["scores", "hard-labels"]
 """What AUC orders the images by: probabilities, or decisions (then it equals balanced accuracy)."""
@@ -54,7 +54,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """The metrics of one set of predictions. `confusion` (C, C) counts images by true (row) and decided class."""
+    """The metrics of one set of predictions.
+
+    `confusion` (C, C) counts images by their class (row) and the decided one (column).
+    """
 
     accuracy: Score
     precision: Score
@@ -97,9 +100,9 @@ def scores(
     if positive is not None and not 0 <= positive < n_classes:
         raise ValueError(f"positive class number {positive!r}: there are {n_classes} classes")
     decided = p_NC.argmax(axis=1)
-    confusion = np.bincount(labels * n_classes + decided, minlength=n_classes**2).reshape(n_classes, n_classes)
-    binary = positive is not None and n_classes == 2
-    classes = [positive] if binary and positive is not None else list(range(n_classes))
+    confusion = np.bincount(labels * n_classes + decided, minlength=n_classes**2)
+    confusion = confusion.reshape(n_classes, n_classes)
+    classes = list(range(n_classes)) if positive is None or n_classes > 2 else [positive]
     counts = [_Counts.of(confusion, k) for k in classes]
     ranked_by = p_NC if auc == "scores" else np.eye(n_classes)[decided]
     present = np.eye(n_classes)[labels]
@@ -130,24 +133,25 @@ def check_probabilities(probabilities: Any, n: int, classes: int | None = None) 
     expected = f"({n}, {'classes' if classes is None else classes})"
     if p_NC.ndim != 2 or p_NC.shape[0] != n or classes not in (None, p_NC.shape[1]) or p_NC.shape[1] < 2:
         raise PredictionError(f"probabilities: expected shape {expected}, a row an image, got {p_NC.shape}")
-    exact = p_NC.astype(np.float64)
+    exact = np.array(p_NC, dtype=np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         sums = exact.sum(axis=1)
-        for bad, wrong in (
-            (~np.isfinite(exact).all(axis=1), "holds a value that is not finite"),
-            (((exact < 0) | (exact > 1)).any(axis=1), "holds a value outside 0 to 1"),
-            (~(np.abs(sums - 1) <= ROW_SUM_TOLERANCE[p_NC.dtype]), "does not sum to 1"),
-        ):
-            if bad.any():
-                raise PredictionError(_bad_row(exact, sums, bad, wrong))
+    faults: dict[str, Any] = {
+        "holds a value that is not finite": ~np.isfinite(exact).all(axis=1),
+        "holds a value outside 0 to 1": ((exact < 0) | (exact > 1)).any(axis=1),
+        "does not sum to 1": np.abs(sums - 1) > ROW_SUM_TOLERANCE[p_NC.dtype],
+    }
+    for fault, bad in faults.items():
+        if bad.any():
+            raise PredictionError(_bad_row(exact, sums, bad, fault))
     return exact if p_NC.dtype == np.float64 else exact / sums[:, np.newaxis]
 
 
-def _bad_row(p_NC: np.ndarray, sums: np.ndarray, bad: np.ndarray, wrong: str) -> str:
+def _bad_row(p_NC: np.ndarray, sums: np.ndarray, bad: np.ndarray, fault: str) -> str:
     row = int(np.flatnonzero(bad)[0])
     shown = ", ".join(f"{value:.9g}" for value in p_NC[row, :4]) + (", ..." if p_NC.shape[1] > 4 else "")
     return (
-        f"probabilities: row {row} [{shown}] (sum {sums[row]:.9g}) {wrong}; "
+        f"probabilities: row {row} [{shown}] (sum {sums[row]:.9g}) {fault}; "
         f"{int(bad.sum())} of {len(bad)} rows are so"
     )
 
@@ -221,10 +225,12 @@ def _auc(is_positive: np.ndarray, ranked_by: np.ndarray, number: int) -> Score:
 
 
 def lower_bound(share: float, n: int) -> float:
-    """Return the one-sided 95 % lower confidence bound of a share seen in `n` trials (Wilson 1927, score interval).
+    """Return the one-sided 95 % lower confidence bound of a share seen in `n` trials.
+
+    It is the score interval of Wilson (1927).
 
     >>> round(lower_bound(0.5, 100), 4)
-    0.4189
+    0.4188
     """
     z2 = ONE_SIDED_95**2
     spread = ONE_SIDED_95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))

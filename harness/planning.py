@@ -333,5 +333,3 @@ class _Timings:
         if known is not None:
             return known
         return getattr(model.factory, "expected_seconds", {}).get(cell.recipe)
-
-

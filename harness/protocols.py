@@ -51,7 +51,9 @@ def official(samples: Sequence[Sample], seed: int = 0) -> list[Split]:
         raise ProtocolSkipped("its authors give no split")
     without = [s.id for s in samples if s.split is None]
     if without:
-        raise SplitError(f"{len(without)} samples are in no part of the official split (first: {without[0]!r})")
+        raise SplitError(
+            f"{len(without)} samples are in no part of the official split (first: {without[0]!r})"
+        )
     train, val = parts["train"], parts["val"]
     if not val:
         train, val = carved(train, VAL_SHARE, salt="official-validation")

@@ -23,7 +23,15 @@ from harness.errors import RecordError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA_VERSION", "Predictions", "Record", "finished", "read_record", "read_records", "write_record"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Predictions",
+    "Record",
+    "finished",
+    "read_record",
+    "read_records",
+    "write_record",
+]
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -81,7 +89,9 @@ class Record:
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise RecordError(f"record {self.key!r}: {PREDICTIONS} cannot be read: {error.strerror}") from error
+            raise RecordError(
+                f"record {self.key!r}: {PREDICTIONS} cannot be read: {error.strerror}"
+            ) from error
         if digest != said["sha256"]:
             raise RecordError(
                 f"record {self.key!r}: {PREDICTIONS} was changed after it was written "
@@ -124,7 +134,9 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise RecordError(f"cannot write to {str(folder)!r}: {reason}; choose another folder with --out") from error
+        raise RecordError(
+            f"cannot write to {str(folder)!r}: {reason}; choose another folder with --out"
+        ) from error
 
 
 def read_record(folder: Path) -> Record:
@@ -139,7 +151,9 @@ def read_record(folder: Path) -> Record:
             f"record {folder.name!r}: {MANIFEST} is damaged ({error}); delete the folder and run again"
         ) from error
     if version != SCHEMA_VERSION:
-        raise RecordError(f"record {folder.name!r}: schema_version {version!r}, this harness reads {SCHEMA_VERSION}")
+        raise RecordError(
+            f"record {folder.name!r}: schema_version {version!r}, this harness reads {SCHEMA_VERSION}"
+        )
     if status not in ("complete", "failed") or manifest.get("key") != folder.name:
         raise RecordError(
             f"record {folder.name!r}: {MANIFEST} says key {manifest.get('key')!r} and status {status!r}; "

@@ -57,7 +57,7 @@ class Plugin:
         """Import and return the factory. Raises `PluginBroken` with the plugin's own error in one line."""
         try:
             return self.entry_point.load()
-        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+        except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise PluginBroken(
                 f"plugin {self.name!r} ({self.location}, from {self.distribution}) cannot be imported: {reason}"

@@ -151,7 +151,9 @@ def _opened(name: str, data_root: Path | None, skip_bad: bool) -> Dataset:
 def _split(cell: Cell, dataset: Dataset) -> Split:
     split = make_splits(cell.protocol, dataset.samples, seed=cell.seed)[cell.fold]
     if dataset.content != cell.identity["dataset"] or split.digest != cell.identity["split"]:
-        raise HarnessError(f"dataset {dataset.name!r} changed since the run was planned; run the command again")
+        raise HarnessError(
+            f"dataset {dataset.name!r} changed since the run was planned; run the command again"
+        )
     return split
 
 

@@ -73,9 +73,7 @@ class Search:
         images, labels = self.training
         model.fit(images, labels, validation=self.validation, groups=self.groups)
         val_images, val_labels = self.validation
-        probabilities = check_probabilities(
-            model.predict_proba(val_images), len(val_images), self.classes
-        )
+        probabilities = check_probabilities(model.predict_proba(val_images), len(val_images), self.classes)
         result = scores(val_labels, probabilities, positive=None).balanced_accuracy
         if result.value is None:
             raise ModelError(f"{METRIC} is undefined on the validation part: {result.reason}")

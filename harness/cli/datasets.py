@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("show", epilog="Examples: harness show covid-ct; harness show my-ct/card.toml --sheet my-ct.png")(show)
-    app.command("fetch", epilog="Examples: harness fetch covid-ct; harness fetch --weights vgg16,densenet169")(fetch)
+    app.command(
+        "show", epilog="Examples: harness show covid-ct; harness show my-ct/card.toml --sheet my-ct.png"
+    )(show)
+    app.command(
+        "fetch", epilog="Examples: harness fetch covid-ct; harness fetch --weights vgg16,densenet169"
+    )(fetch)
 
 
 def show(

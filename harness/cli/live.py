@@ -93,6 +93,8 @@ class Live:
             self._bar.update(self._current, **settings)
             return
         said, when = self._said
-        if text != said and (text.partition(":")[0] != said.partition(":")[0] or time.monotonic() - when > QUIET_SECONDS):
+        if text != said and (
+            text.partition(":")[0] != said.partition(":")[0] or time.monotonic() - when > QUIET_SECONDS
+        ):
             self._said = (text, time.monotonic())
             say(text)

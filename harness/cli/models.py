@@ -18,7 +18,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_all(
-    check: Annotated[bool, typer.Option("--check", help="Import each plugin and say what is broken.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Import each plugin and say what is broken.")
+    ] = False,
     data_root: options.DataRoot = None,
 ) -> None:
     """List models, datasets and protocols."""
@@ -36,7 +38,9 @@ def list_all(
                 broken += 1
                 status = f"  BROKEN: {error}"
         role = "  baseline" if name in BASELINES else ""
-        family = "  any classifier by name, as in timm:convnext_tiny" if name in ("timm", "torchvision") else ""
+        family = (
+            "  any classifier by name, as in timm:convnext_tiny" if name in ("timm", "torchvision") else ""
+        )
         typer.echo(f"  {name:<15}{plugin.distribution}{role}{family}{status}")
     _list_datasets(data_root)
     typer.echo("protocols\n  official, random, group-kfold")
@@ -56,16 +60,18 @@ def _list_datasets(data_root: Path | None) -> None:
             typer.echo(f"  {name:<15}BROKEN: {error}")
             continue
         root = find_root(card, path, data_root)
-        if card.generated:
-            where = "made on first use"
+        if root is None:
+            where = f"not found; 'harness fetch {name}' gets it"
         else:
-            where = str(root) if root is not None else f"not found; 'harness fetch {name}' gets it"
+            where = str(root) if root.is_dir() else "made on first use"
         typer.echo(f"  {name:<15}{card.title}  [{where}]")
 
 
 def check(
     model: Annotated[str, typer.Argument(help="Model name, see 'harness list'.")],
-    param: Annotated[list[str] | None, typer.Option("--param", help="PARAMETER=VALUE, may be repeated.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="PARAMETER=VALUE, may be repeated.")
+    ] = None,
 ) -> None:
     """Test that a model keeps the contract, rule by rule."""
     from harness.registry import find_model
@@ -92,4 +98,6 @@ def new_model(
     target = folder or Path(name)
     for path in write(name, target):
         typer.echo(f"written: {path}")
-    typer.echo(f"next: pip install -e {target} && harness check {name} && harness run -d ct-phantom -m {name}")
+    typer.echo(
+        f"next: pip install -e {target} && harness check {name} && harness run -d ct-phantom -m {name}"
+    )

@@ -49,7 +49,9 @@ def seed_list(text: str) -> tuple[int, ...]:
                 first, _, last = part.partition("-")
                 seeds += range(int(first), int(last or first) + 1)
     except ValueError as error:
-        raise UsageError(f"--seeds {text!r}: expected a number of seeds, or seeds such as 0,1,2 or 10-12") from error
+        raise UsageError(
+            f"--seeds {text!r}: expected a number of seeds, or seeds such as 0,1,2 or 10-12"
+        ) from error
     if not seeds or len(seeds) > 1000:
         raise UsageError(f"--seeds {text!r}: expected between 1 and 1000 seeds, got {len(seeds)}")
     return tuple(dict.fromkeys(seeds))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from harness.planning import Plan, Request
     from harness.runs import Outcome
 
+PHANTOM = "ct-phantom"
+"""What `--all` runs when no real dataset is found."""
+
 EPILOG = """Examples:
 
 harness run --all
@@ -32,12 +35,18 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     everything: Annotated[
-        bool, typer.Option("--all", help="The nine baselines on every dataset found (the phantom if none is).")
+        bool,
+        typer.Option("--all", help="The nine baselines on every dataset found (the phantom if none is)."),
     ] = False,
-    dataset: Annotated[list[str] | None, typer.Option("-d", "--dataset", help="Dataset name, or path of a card.")] = None,
-    model: Annotated[list[str] | None, typer.Option("-m", "--model", help="Model name, see 'harness list'.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option("-d", "--dataset", help="Dataset name, or path of a card.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("-m", "--model", help="Model name, see 'harness list'.")
+    ] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option("-p", "--protocol", help="official, random, group-kfold [default: official].")
+        list[str] | None,
+        typer.Option("-p", "--protocol", help="official, random, group-kfold [default: official]."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")] = "1",
     recipe: Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")] = "auto",
@@ -45,11 +54,14 @@ def run(
         int | None, typer.Option(help="Optuna trials a model [default: smoke 1, quick 5, paper 20].")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had].")
+        str | None,
+        typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that run cells side by side.")] = 1,
-    param: Annotated[list[str] | None, typer.Option("--param", help="MODEL.PARAMETER=VALUE, may be repeated.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="MODEL.PARAMETER=VALUE, may be repeated.")
+    ] = None,
     out: options.Out = Path("leaderboards"),
     data_root: options.DataRoot = None,
     skip_bad: options.SkipBad = False,
@@ -100,10 +112,9 @@ def _datasets(named: tuple[str, ...], otherwise_all: bool, data_root: Path | Non
 
     found = []
     for name, path in known_cards(data_root).items():
-        card = load_card(path)
-        if not card.generated and find_root(card, path, data_root) is not None:
+        if name != PHANTOM and find_root(load_card(path), path, data_root) is not None:
             found.append(name)
-    return tuple(found) or ("ct-phantom",)
+    return tuple(found) or (PHANTOM,)
 
 
 def _check_protocols(request: Request) -> None:

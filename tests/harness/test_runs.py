@@ -105,7 +105,9 @@ def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(harness: Run, tm
         (["-m", "toy-bright", "-d", "no-such-set"], 2, "no-such-set"),
     ],
 )
-def test_bad_arguments_are_one_line(harness: Run, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+def test_bad_arguments_are_one_line(
+    harness: Run, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
     done = harness(*arguments)
     assert done.returncode == code, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -156,7 +158,10 @@ def test_a_killed_run_is_continued_by_the_same_command(
 ) -> None:
     arguments = ["-m", "toy-bright,toy-slow", "--trials", "0"]
     process = subprocess.Popen(
-        command(card, tmp_path / "out", *arguments), env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        command(card, tmp_path / "out", *arguments),
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     wait_for(lambda: len(list((tmp_path / "out" / "runs").glob("[!.]*/manifest.json"))) == 1)
     time.sleep(0.3)
@@ -170,7 +175,9 @@ def test_a_killed_run_is_continued_by_the_same_command(
     assert leftovers(tmp_path / "out") == []
 
 
-def test_an_interrupted_run_says_how_to_go_on(card: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_an_interrupted_run_says_how_to_go_on(
+    card: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
     process = subprocess.Popen(
         command(card, tmp_path / "out", "-m", "toy-slow", "--trials", "0", "--param", "toy-slow.pause=60"),
         env=environment,
@@ -188,9 +195,7 @@ def test_an_interrupted_run_says_how_to_go_on(card: Path, tmp_path: Path, enviro
     assert leftovers(tmp_path / "out") == []
 
 
-def test_two_runs_at_once_share_the_work(
-    card: Path, tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_two_runs_at_once_share_the_work(card: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     log = tmp_path / "fits.log"
     arguments = ["-m", "toy-slow,toy-bright", "--trials", "0", "-p", "random", "--seeds", "2"]
     both = [

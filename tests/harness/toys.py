@@ -79,6 +79,7 @@ CARD = """
 schema_version = 1
 name = "toy-ct"
 title = "Bright and dark squares"
+description = "Noise of two levels."
 adapter = "image-list"
 classes = ["dark", "bright"]
 positive = "bright"

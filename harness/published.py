@@ -1,0 +1,170 @@
+"""Tables that others published, as `leaderboards/DATASET/published.toml` states them.
+
+A number is kept as it was printed, with where it was printed. A reading (which class was
+counted as positive, what AUC was computed from) that is not known is absent: the figures
+that depend on it are then shown, but never compared.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import CardError
+from harness.metrics import Auc
+
+__all__ = ["PUBLISHED_METRICS", "Published", "PublishedRow", "PublishedTable", "Reading", "load_published"]
+
+PUBLISHED_METRICS = ("accuracy", "precision", "recall", "f1", "auc")
+"""What the papers' tables report, in their order."""
+
+Text = Annotated[str, Field(min_length=1)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reading(_Part):
+    """How a table counts: the class it calls positive, and what its AUC orders the images by."""
+
+    positive: Text | None = None
+    auc: Auc | None = None
+    source: Text | None = None
+
+    def covers(self, metric: str) -> bool:
+        """True when it is known how `metric` was computed. Accuracy needs no positive class."""
+        if metric == "accuracy":
+            return True
+        return self.positive is not None and (metric != "auc" or self.auc is not None)
+
+    @property
+    def words(self) -> str:
+        """What a reader is told.
+
+        >>> Reading(positive="non-COVID", auc="hard-labels").words
+        'non-COVID counted as positive, AUC of hard labels'
+        """
+        positive = "positive class not known" if self.positive is None else f"{self.positive} counted as positive"
+        auc = {"scores": "AUC of scores", "hard-labels": "AUC of hard labels", None: "origin of AUC not known"}
+        return f"{positive}, {auc[self.auc]}"
+
+
+class PublishedRow(_Part):
+    """One line of a table, in percent; what it does not report is None. `model` is our name of the method."""
+
+    method: Text
+    model: Text | None = None
+    accuracy: Percent | None = None
+    precision: Percent | None = None
+    recall: Percent | None = None
+    f1: Percent | None = None
+    auc: Percent | None = None
+    notes: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _reports_something(self) -> PublishedRow:
+        if all(self[metric] is None for metric in PUBLISHED_METRICS):
+            raise ValueError("a row without any number")
+        return self
+
+    def __getitem__(self, metric: str) -> float | None:
+        """Return one of `PUBLISHED_METRICS` by name, in percent."""
+        if metric not in PUBLISHED_METRICS:
+            raise KeyError(metric)
+        value: float | None = getattr(self, metric)
+        return value
+
+
+class PublishedTable(_Part):
+    """A table, its source and its reading.
+
+    `test` counts its test images by class, where known; `other_images` says why it speaks of
+    other images than the dataset's, and makes it context instead of a comparison.
+    `decimals` is how many of a percentage were printed. `named_without_row` are our names of
+    methods that the text names and no row reports.
+    """
+
+    id: Text
+    title: Text
+    source: Text
+    protocol: Text
+    decimals: Annotated[int, Field(ge=0, le=4)]
+    test: dict[Text, Annotated[int, Field(ge=0)]] | None = None
+    other_images: Text | None = None
+    reading: Reading = Reading()
+    rows: Annotated[tuple[PublishedRow, ...], Field(min_length=1, alias="row")]
+    named_without_row: tuple[Text, ...] = ()
+    notes: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _methods_differ(self) -> PublishedTable:
+        methods = [row.method for row in self.rows]
+        if len(set(methods)) < len(methods):
+            raise ValueError(f"table {self.id!r} has two rows of the same method")
+        return self
+
+    def not_compared(self, protocol: str, test: dict[str, int]) -> str | None:
+        """Return why this table says nothing about a test part with these counts by class, None when it does."""
+        if self.other_images is not None:
+            return f"other images: {self.other_images}"
+        if self.protocol != protocol:
+            return f"another split: it speaks of the protocol {self.protocol!r}"
+        if self.test is not None and self.test != test:
+            return f"another test part: {_counts(self.test)} there, {_counts(test)} here"
+        return None
+
+
+class Published(_Part):
+    """The published tables of one dataset."""
+
+    schema_version: Literal[1]
+    dataset: Text
+    tables: Annotated[tuple[PublishedTable, ...], Field(alias="table")]
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Published:
+        ids = [table.id for table in self.tables]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two tables bear the same id")
+        return self
+
+
+def load_published(leaderboards: Path) -> dict[str, Published]:
+    """Return the published tables below a folder by dataset: one `DATASET/published.toml` each.
+
+    Raises `CardError` in one line: file, place in it, what is wrong.
+    """
+    files = sorted(leaderboards.glob("*/published.toml"))
+    return {published.dataset: published for published in map(_read, files)}
+
+
+def _read(path: Path) -> Published:
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        published = Published.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise CardError(f"{where}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CardError(f"{where}: no valid TOML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise CardError(f"{where}: {'; '.join(_faults(error))}") from error
+    if published.dataset != path.parent.name:
+        raise CardError(f"{where}: dataset is {published.dataset!r}, the folder {path.parent.name!r}")
+    return published
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"]) or "file"
+        got = "" if fault["type"] == "missing" else f", got {str(fault['input'])[:60]!r}"
+        yield " ".join(f"{place}: {fault['msg']}{got}".split())
+
+
+def _counts(test: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(test.items()))
