@@ -28,7 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from urllib import request as urlrequest
 from urllib.error import URLError
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
@@ -286,7 +286,6 @@ def _attempt(
             origin = _continued(origin, held, response, part)
         else:
             _refuse(source.url, response, part)
-        assert origin is not None
         _check_room(source.url, part, size, origin.total)
         _receive(source, response, part, origin.total, size, progress)
     finally:
@@ -320,7 +319,7 @@ def _continued(origin: _Origin, held: int, response: http.client.HTTPResponse, p
     return _Origin(origin.url, origin.etag, origin.modified, total)
 
 
-def _refuse(url: str, response: http.client.HTTPResponse, part: _Part) -> None:
+def _refuse(url: str, response: http.client.HTTPResponse, part: _Part) -> NoReturn:
     status = response.status
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         part.discard()

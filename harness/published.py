@@ -50,13 +50,22 @@ class Reading(_Part):
         >>> Reading(positive="non-COVID", auc="hard-labels").words
         'non-COVID counted as positive, AUC of hard labels'
         """
-        positive = "positive class not known" if self.positive is None else f"{self.positive} counted as positive"
-        auc = {"scores": "AUC of scores", "hard-labels": "AUC of hard labels", None: "origin of AUC not known"}
+        positive = (
+            "positive class not known" if self.positive is None else f"{self.positive} counted as positive"
+        )
+        auc = {
+            "scores": "AUC of scores",
+            "hard-labels": "AUC of hard labels",
+            None: "origin of AUC not known",
+        }
         return f"{positive}, {auc[self.auc]}"
 
 
 class PublishedRow(_Part):
-    """One line of a table, in percent; what it does not report is None. `model` is our name of the method."""
+    """One line of a table, in percent; what it does not report is None.
+
+    `model` is our name of the method, `decimals` how many were printed where the table's does not hold.
+    """
 
     method: Text
     model: Text | None = None
@@ -65,6 +74,7 @@ class PublishedRow(_Part):
     recall: Percent | None = None
     f1: Percent | None = None
     auc: Percent | None = None
+    decimals: Annotated[int, Field(ge=0, le=4)] | None = None
     notes: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
@@ -108,6 +118,10 @@ class PublishedTable(_Part):
         if len(set(methods)) < len(methods):
             raise ValueError(f"table {self.id!r} has two rows of the same method")
         return self
+
+    def digits(self, row: PublishedRow) -> int:
+        """Return how many decimals of a percentage were printed."""
+        return self.decimals if row.decimals is None else row.decimals
 
     def not_compared(self, protocol: str, test: dict[str, int]) -> str | None:
         """Return why this table says nothing about a test part with these counts by class, None when it does."""

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from harness.errors import CardError
 from harness.folders import bundled, data_roots
@@ -45,8 +53,10 @@ class _Table(BaseModel):
 class Window(_Table):
     """The grey scale of DICOM slices, in Hounsfield units: below the window black, above it white."""
 
-    level: float = Field(-600.0, description="the middle of the window in HU, such as -600 for lungs")
-    width: float = Field(1500.0, gt=0, description="the width of the window in HU, such as 1500 for lungs")
+    level: float = Field(default=-600.0, description="the middle of the window in HU, such as -600 for lungs")
+    width: float = Field(
+        default=1500.0, gt=0, description="the width of the window in HU, such as 1500 for lungs"
+    )
 
 
 class Fetch(_Table):
@@ -55,13 +65,18 @@ class Fetch(_Table):
     kind: Literal["github-archive", "kaggle", "url"] = Field(
         description="who keeps the files: 'github-archive', 'kaggle' or 'url'"
     )
-    urls: tuple[Text, ...] = Field((), description="a list of addresses, each of one archive")
+    urls: tuple[Text, ...] = Field(default=(), description="a list of addresses, each of one archive")
     archives: tuple[Text, ...] = Field(
-        (), description="a list of zips inside the archives that are to be unpacked too, after `strip`"
+        default=(),
+        description="a list of zips inside the archives that are to be unpacked too, after `strip`",
     )
-    manual: str = Field("", description="a text: what to do by hand where the download is not possible")
-    strip: int = Field(0, ge=0, description="how many leading folders of each archived path are dropped")
-    size_mb: float | None = Field(None, gt=0, description="about how much is downloaded, in MB")
+    manual: str = Field(
+        default="", description="a text: what to do by hand where the download is not possible"
+    )
+    strip: int = Field(
+        default=0, ge=0, description="how many leading folders of each archived path are dropped"
+    )
+    size_mb: float | None = Field(default=None, gt=0, description="about how much is downloaded, in MB")
 
 
 class Card(_Table):
@@ -69,7 +84,8 @@ class Card(_Table):
 
     schema_version: Literal[1] = Field(description="1, the version of this format")
     name: str = Field(
-        pattern=NAME, description="a short name of lower-case letters, digits, '.', '_' and '-': also its folder's"
+        pattern=NAME,
+        description="a short name of lower-case letters, digits, '.', '_' and '-': also its folder's",
     )
     title: Text = Field(description="the name as people write it")
     description: Text = Field(description="a sentence or two on what the images are")
@@ -80,24 +96,26 @@ class Card(_Table):
         min_length=2, description="a list of the class names, in the order of the probability columns"
     )
     positive: str | None = Field(
-        None,
+        default=None,
         validate_default=True,
         description="the class whose recall is the sensitivity; must be stated when there are two classes",
     )
     licence: Text = Field(description="the licence of the images, or that none is stated")
     citation: Text = Field(description="what to cite")
-    doi: str = Field("", description="the DOI of what is cited")
-    url: str = Field("", description="the address where the dataset is described")
-    known_problems: tuple[Text, ...] = Field((), description="a list of sentences: what a reader must know")
+    doi: str = Field(default="", description="the DOI of what is cited")
+    url: str = Field(default="", description="the address where the dataset is described")
+    known_problems: tuple[Text, ...] = Field(
+        default=(), description="a list of sentences: what a reader must know"
+    )
     known_missing: tuple[Text, ...] = Field(
-        (), description="a list of ids that the authors' lists name but no release contains"
+        default=(), description="a list of ids that the authors' lists name but no release contains"
     )
     folders: dict[str, Text] = Field(
         default_factory=dict,
         description="the folder of each class, for 'image-folder' (default: the class's name)",
     )
     list_file: str | None = Field(
-        None,
+        default=None,
         alias="list",
         validate_default=True,
         description="the CSV file beside the card, for 'image-list': columns file, label and optionally "
@@ -106,13 +124,17 @@ class Card(_Table):
     counts: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="how many images each class has"
     )
-    window: Window = Field(default_factory=Window, description="the grey scale of DICOM slices")
+    window: Window = Field(default=Window(), description="the grey scale of DICOM slices")
     auto_recipe: Literal["smoke", "quick", "paper"] = Field(
-        "quick", description="what the recipe 'auto' means without a GPU: 'smoke', 'quick' or 'paper'"
+        default="quick", description="what the recipe 'auto' means without a GPU: 'smoke', 'quick' or 'paper'"
     )
-    max_pixels: int = Field(64_000_000, ge=1, description="the largest image that is decoded, in pixels")
-    root: str | None = Field(None, description="the folder of the images, where it is not the card's own")
-    fetch: Fetch | None = Field(None, description="where `harness fetch` gets the files")
+    max_pixels: int = Field(
+        default=64_000_000, ge=1, description="the largest image that is decoded, in pixels"
+    )
+    root: str | None = Field(
+        default=None, description="the folder of the images, where it is not the card's own"
+    )
+    fetch: Fetch | None = Field(default=None, description="where `harness fetch` gets the files")
     options: dict[str, Any] = Field(
         default_factory=dict, description="whatever else a plugin's adapter wants to be told"
     )
@@ -135,7 +157,9 @@ class Card(_Table):
     def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         for name in classes:
             if name in RESERVED:
-                raise ValueError(f"no class may be called {name!r}: a column of the predictions is; rename it")
+                raise ValueError(
+                    f"no class may be called {name!r}: a column of the predictions is; rename it"
+                )
             if name != name.strip() or not name.isprintable():
                 raise ValueError(f"{name!r} has spaces at its ends or unprintable characters; remove them")
             if classes.count(name) > 1:
@@ -149,7 +173,9 @@ class Card(_Table):
         if classes is None:
             return positive
         if positive is None and len(classes) == 2:
-            raise ValueError(f"of two classes one must be stated to be positive; write one of {list(classes)}")
+            raise ValueError(
+                f"of two classes one must be stated to be positive; write one of {list(classes)}"
+            )
         return positive if positive is None else _one_of(positive, classes)
 
     @field_validator("folders", "counts")
@@ -220,10 +246,15 @@ def known_cards(data_root: Path | None = None) -> dict[str, Path]:
     return found
 
 
+NESTED: dict[str, type[BaseModel]] = {"fetch": Fetch, "window": Window}
+
+
 def _complaint(error: ValidationError) -> str:
     """Return the first of pydantic's complaints in the words of this project, and how many more there are."""
     first, *others = error.errors()
     key = ".".join(map(str, first["loc"]))
+    if first["type"] == "value_error":
+        key = key.replace("list_file", "list")  # pydantic calls a key that is not there by its attribute
     rest = f" (and {len(others)} more)" if others else ""
     return f"key {key!r} {_what_is_wrong(first)}{rest}"
 
@@ -243,13 +274,12 @@ def _what_is_wrong(complaint: Mapping[str, Any]) -> str:
 
 def _field(location: tuple[int | str, ...]) -> tuple[list[str], str]:
     """Return the keys known at the table of a location, and the description of the field there."""
-    model: type[BaseModel] = Card
-    keys, description = _by_key(model), ""
+    keys, description = _by_key(Card), ""
     for part in location:
         if part not in keys:
             break
         description = keys[str(part)].description or ""
-        nested = {"fetch": Fetch, "window": Window}.get(str(part))
+        nested = NESTED.get(str(part))
         if nested is None or part == location[-1]:
             break
         keys = _by_key(nested)

@@ -18,7 +18,9 @@ import hashlib
 import io
 import stat
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -37,7 +39,16 @@ from harness.errors import BadImage
 if TYPE_CHECKING:
     from pydicom import FileDataset
 
-__all__ = ["SUFFIXES", "VERSION", "Decoded", "decode", "has_wrong_suffix", "is_dicom", "pixels_sha256", "read"]
+__all__ = [
+    "SUFFIXES",
+    "VERSION",
+    "Decoded",
+    "decode",
+    "has_wrong_suffix",
+    "is_dicom",
+    "pixels_sha256",
+    "read",
+]
 
 VERSION = 1
 """Raised when the same file would decode to other pixels: what was remembered is then forgotten."""
@@ -61,10 +72,11 @@ MAGIC = {
 # Made directly rather than by Image.open, whose guard against oversized images only warns.
 PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "PNG": PngImageFile,
-    "JPEG": JpegImageFile,
+    "JPEG": jpeg_factory,
     "TIFF": TiffImageFile,
     "BMP": BmpImageFile,
 }
+PHOTOMETRIC_INTERPRETATION = 262
 LOSSY_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 EXPLICIT_VR_DEFLATED = b"1.2.840.10008.1.2.1.99\0"
 LOSSLESS_DICOM = frozenset(
@@ -105,7 +117,7 @@ def pixels_sha256(pixels: np.ndarray) -> str:
     True
     """
     digest = hashlib.sha256(b"%dx%d;" % pixels.shape)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
@@ -120,7 +132,9 @@ def read(path: Path, name: str, max_pixels: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise BadImage(f"{name!r} is {_kind(status.st_mode)}, not a file")
         if status.st_size > max_pixels * BYTES_PER_PIXEL + 2**20:
-            raise BadImage(f"{name!r} has {status.st_size} bytes: too many for {max_pixels} pixels (max_pixels)")
+            raise BadImage(
+                f"{name!r} has {status.st_size} bytes: too many for {max_pixels} pixels (max_pixels)"
+            )
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise BadImage(f"{name!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -146,9 +160,20 @@ def decode(data: bytes, name: str, *, window: Window | None = None, max_pixels: 
         return _from_pillow(data, name, kind, max_pixels)
     except BadImage:
         raise
-    except Exception as error:  # noqa: BLE001 - a damaged file makes a decoder raise anything
+    except Exception as error:  # a damaged file makes a decoder raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadImage(f"{name!r} cannot be decoded as {kind}: {reason}") from error
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Keep the decoders' Python warnings off the screen: a file is either decoded or a `BadImage` that says why.
+
+    For the thread that waits while others decode: warning filters are the whole process's.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
+        yield
 
 
 def is_dicom(path: Path) -> bool:
@@ -197,7 +222,7 @@ def _from_pillow(data: bytes, name: str, kind: str, max_pixels: int) -> Decoded:
         lossless = kind != "JPEG" and image.info.get("compression") not in LOSSY_TIFF
         image.load()
         pixels = _grey(image, name)
-    _check_size(name, *pixels.shape, max_pixels)
+    _check_size(name, pixels.shape[0], pixels.shape[1], max_pixels)
     return Decoded(pixels, kind, lossless)
 
 
@@ -206,7 +231,8 @@ def _grey(image: Image.Image, name: str) -> np.ndarray:
     if image.mode == "L":
         return np.array(image)
     if image.mode.startswith("I"):
-        return _high_byte(np.asarray(image), name)
+        grey = _high_byte(np.asarray(image), name)
+        return 255 - grey if _is_white_zero(image) else grey
     if image.mode == "F":
         raise BadImage(f"{name!r} holds floating-point greys, whose range is not stated; save 8 or 16 bits")
     if image.mode == "PA":
@@ -216,6 +242,11 @@ def _grey(image: Image.Image, name: str) -> np.ndarray:
     if image.mode not in ("1", "LA", "RGB"):
         raise BadImage(f"{name!r} has the unknown colour mode {image.mode!r}; save it as grey")
     return np.array(image.convert("L"))
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Return whether a TIFF counts from white to black. Pillow turns 8 bits round itself, 16 it leaves."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _high_byte(values: np.ndarray, name: str) -> np.ndarray:
@@ -234,7 +265,9 @@ def _from_dicom(data: bytes, name: str, window: Window, max_pixels: int) -> Deco
     slice_ = dcmread(io.BytesIO(data))
     _check_slice(slice_, name, max_pixels)
     stored = _stored_values(slice_, name)
-    _check_size(name, *stored.shape, max_pixels)
+    if stored.ndim != 2:
+        raise BadImage(f"{name!r} has pixels of shape {stored.shape}, expected one grey slice")
+    _check_size(name, stored.shape[0], stored.shape[1], max_pixels)
     syntax = str(slice_.file_meta.TransferSyntaxUID)
     return Decoded(_windowed(stored, slice_, name, window), "DICOM", syntax in LOSSLESS_DICOM)
 
@@ -251,7 +284,7 @@ def _check_slice(slice_: FileDataset, name: str, max_pixels: int) -> None:
 
 
 def _stored_values(slice_: FileDataset, name: str) -> np.ndarray:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = slice_.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not get_decoder(syntax).is_available:

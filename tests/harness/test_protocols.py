@@ -64,8 +64,7 @@ def test_a_class_with_a_single_training_group_cannot_be_in_both_parts() -> None:
 
 def test_official_keeps_the_authors_validation_part() -> None:
     samples = [
-        sample(n, n % 2, split=part)
-        for n, part in enumerate(["train"] * 10 + ["val"] * 4 + ["test"] * 6)
+        sample(n, n % 2, split=part) for n, part in enumerate(["train"] * 10 + ["val"] * 4 + ["test"] * 6)
     ]
     (split,) = make_splits("official", samples, seed=3)
     assert [len(split.train), len(split.val), len(split.test)] == [10, 4, 6]
@@ -129,7 +128,9 @@ def test_parts_never_overlap_and_groups_never_straddle(
     sizes: list[tuple[int, int]], seed: int, protocol: str
 ) -> None:
     samples = [
-        Sample(f"{g}-{n}", Path("x"), label, f"g{g}") for g, (count, label) in enumerate(sizes) for n in range(count)
+        Sample(f"{g}-{n}", Path("x"), label, f"g{g}")
+        for g, (count, label) in enumerate(sizes)
+        for n in range(count)
     ]
     group_of = {s.id: s.group for s in samples}
     try:

@@ -25,16 +25,16 @@ HILUM_LEVEL = 0.46
 SIDES = (-1, 1)
 """The patient's right (to the image's left) and left."""
 
-OUTLINE = [(0.0, 208, 100), (0.12, 200, 110), (0.3, 184, 120), (0.6, 176, 122), (1.0, 174, 124)]
+OUTLINE = [(0.0, 208, 100), (0.12, 200, 108), (0.3, 184, 117), (0.6, 176, 119), (1.0, 174, 121)]
 """Level; half width and half depth of the thorax without subcutaneous fat."""
 
 LUNG = [
-    (0.0, 50, 14, 27, 34),
-    (0.1, 57, 10, 45, 58),
-    (0.25, 65, 4, 59, 78),
-    (0.45, 69, 0, 68, 89),
-    (0.7, 71, -2, 73, 94),
-    (1.0, 72, 0, 75, 95),
+    (0.0, 52, 16, 30, 36),
+    (0.1, 60, 13, 48, 60),
+    (0.25, 69, 7, 64, 81),
+    (0.45, 74, 3, 74, 93),
+    (0.7, 76, 1, 79, 98),
+    (1.0, 77, 2, 80, 99),
 ]
 """Level; centre and half axes of the left lung's outer border."""
 
@@ -43,7 +43,6 @@ MEDIASTINUM = {
     "anterior": [(0.0, 0, -44, 40, 34), (0.15, 0, -44, 28, 40), (0.3, 0, -56, 17, 40), (0.5, 1, -72, 9, 34), (1.0, 2, -76, 12, 32)],
     "right-hilum": [(0.34, -30, 2, 4, 4), (0.44, -38, 0, 17, 20), (0.58, -38, 6, 14, 18), (0.72, -36, 8, 6, 8)],
     "left-hilum": [(0.34, 30, 2, 4, 4), (0.42, 38, 0, 15, 18), (0.56, 40, 8, 13, 17), (0.7, 38, 8, 6, 8)],
-    "heart-right": [(0.5, -14, -22, 8, 12), (0.58, -22, -22, 28, 34), (0.8, -24, -24, 34, 40), (1.0, -20, -28, 34, 38)],
 }
 """What keeps the lungs apart, filled with fat: level; centre and half axes."""
 
@@ -55,9 +54,10 @@ VESSELS = {
     "descending": [(0.28, 24, 36, 10, 12), (0.36, 25, 38, 12.5, 12.5), (1.0, 14, 36, 11.5, 11.5)],
     "pulmonary": [(0.36, 18, -26, 8, 8), (0.42, 20, -32, 15, 15), (0.54, 16, -38, 14, 14)],
     "right-pulmonary": [(0.41, -12, -4, 20, 5), (0.45, -14, -4, 34, 10), (0.5, -16, -2, 26, 6)],
+    "right-atrium": [(0.52, -14, -22, 8, 12), (0.6, -22, -22, 26, 32), (0.8, -24, -24, 32, 38), (0.96, -20, -28, 30, 36)],
     "lower-cava": [(0.76, -24, 6, 11, 10), (1.0, -24, 4, 14, 13)],
 }
-"""Blood outside the heart; each exists from its first to its last level only."""
+"""Blood outside the left heart; each exists from its first to its last level only."""
 
 ARCH = [(0.23, 8, 2, 8, 20), (0.27, 9, 3, 14, 42), (0.31, 10, 6, 12, 40), (0.33, 10, 8, 6, 20)]
 HEART = [(0.54, 6, -30, 14, 12), (0.62, 16, -30, 46, 36), (0.78, 24, -34, 62, 44), (1.0, 26, -42, 58, 34)]
@@ -94,7 +94,7 @@ class Body:
         return cls(
             size=draws.uniform(0.86, 1.14),
             depth=draws.uniform(0.9, 1.14),
-            fat_mm=draws.uniform(4, 32),
+            fat_mm=draws.uniform(3, 26),
             muscle=draws.uniform(0.8, 1.25),
             lung_width=draws.uniform(0.93, 1.06),
             heart=draws.uniform(0.85, 1.2),
@@ -104,7 +104,7 @@ class Body:
             blood_hu=draws.pick({40.0: 5, 160.0: 2, 280.0: 2}) + draws.uniform(-10, 10),
             bone_hu=draws.uniform(420, 800),
             dome_level=draws.uniform(0.74, 0.95),
-            breast_mm=draws.uniform(0, 34) if draws.chance(0.5) else 0.0,
+            breast_mm=draws.uniform(4, 24) if draws.chance(0.45) else 0.0,
             turn=(cosine, cosine * tangent),
             arms_down=draws.chance(0.12),
         )
@@ -128,8 +128,8 @@ def chest(body: Body, level: float, grid: Grid, draws: Draws) -> Chest:
     """Return everything but the insides of the lungs."""
     x, y = grid.coordinates()
     cavity = _cavity(body, level, x, y)
-    middle, dome = _mediastinum(body, level, x, y), _domes(body, level, x, y)
-    hu = _wall(body, level, x, y, cavity, draws)
+    middle, dome = _mediastinum(body, level, grid), _domes(body, level, x, y)
+    hu = _wall(body, level, grid, cavity, draws)
     hu += coverage(middle, 4.0) * (FAT_HU + 20 - hu) * (cavity > -6)
     hu += coverage(dome, 5.0) * (60 - hu) * (cavity > -4)
     _bones(hu, body, level, grid, draws)
@@ -183,20 +183,21 @@ def _great_vessels(body: Body, level: float) -> list[Ellipse]:
     return found
 
 
-def _mediastinum(body: Body, level: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _mediastinum(body: Body, level: float, grid: Grid) -> np.ndarray:
     """Return the field of what parts the lungs: spine, fat, vessels and heart."""
-    field = union(
-        Ellipse(0, SPINE_Y, 24, 22).field(x, y), Ellipse(0, SPINE_Y + 34, 33, 30).field(x, y), 8.0
-    )
+    field = np.full((grid.height, grid.width), -60.0, np.float32)
+    spine = [Ellipse(0, SPINE_Y, 24, 22), Ellipse(0, SPINE_Y + 34, 33, 30)]
     fat = [_shape(body, level, keys) for keys in MEDIASTINUM.values() if _present(level, keys)]
-    for shape in [*fat, *(vessel.grown(2.5) for vessel in _great_vessels(body, level))]:
-        field = union(field, shape.field(x, y), 7.0)
+    for shape in [*spine, *fat, *(vessel.grown(2.5) for vessel in _great_vessels(body, level))]:
+        box = grid.box(shape.x, shape.y, shape.reach + 30)
+        x, y = grid.coordinates(box)
+        field[box] = union(field[box], shape.field(x, y), 7.0)
     return field
 
 
 def _domes(body: Body, level: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the field of what the diaphragm lifts into this level: liver and spleen."""
-    field = np.full(x.shape, -60.0)
+    field = np.full(x.shape, -60.0, np.float32)
     for centre, below in ((Ellipse(-62, -16, 64, 66), 0.0), (Ellipse(68, -18, 56, 62), 0.06)):
         height = level - body.dome_level - below
         if height > 0:
@@ -213,21 +214,20 @@ def _outline(body: Body, level: float, x: np.ndarray, y: np.ndarray) -> np.ndarr
     field = (1 - _boxy(trunk, x, y)) * trunk.b
     if body.breast_mm and 0.25 < level < 0.85:
         for side in SIDES:
-            breast = Ellipse(side * 82, -trunk.b + 22, 62, body.breast_mm + 18)
+            breast = Ellipse(side * 88, -trunk.b + 26, 66, body.breast_mm + 18)
             field = union(field, breast.field(x, y), 12.0)
     return field
 
 
-def _wall(
-    body: Body, level: float, x: np.ndarray, y: np.ndarray, cavity: np.ndarray, draws: Draws
-) -> np.ndarray:
+def _wall(body: Body, level: float, grid: Grid, cavity: np.ndarray, draws: Draws) -> np.ndarray:
     """Return HU of the trunk filled with fat and muscle."""
+    x, y = grid.coordinates()
     skin = _outline(body, level, x, y)
-    grain = noise(draws, x, y, 22.0)
-    thick = 17.0 * body.muscle + 9.0 * grain + (10.0 if level < 0.35 else 0.0)
+    grain = noise(draws, grid, 22.0)
+    thick = 14.0 * body.muscle + 8.0 * grain + (10.0 if level < 0.35 else 0.0)
     core = union(cavity, Ellipse(0, 18, 70, 88).field(x, y), 20.0)
     muscle = coverage(np.minimum(core + thick, skin - 4), 4.0)
-    planes = np.maximum(1 - np.maximum(noise(draws, x, y, 11.0), -noise(draws, x, y, 15.0)) / 0.12, 0.0)
+    planes = np.maximum(1 - np.maximum(noise(draws, grid, 11.0), -noise(draws, grid, 15.0)) / 0.12, 0.0)
     inside = FAT_HU + 12 * grain
     inside += muscle * (MUSCLE_HU - 70 * np.minimum(planes, 1.0) * (cavity < -7) - inside)
     inside += coverage(2.5 - np.maximum(skin, -skin), 2.5) * (10 - inside)

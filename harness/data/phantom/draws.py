@@ -46,7 +46,7 @@ class Draws:
         return (sums / math.sqrt((2.0**32 - 1) / 3)).reshape(shape)
 
     def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * float(self.units(1)[0])
+        return low + (high - low) * ((int(self._stream.random_raw()) >> 11) * 2.0**-53)
 
     def chance(self, probability: float) -> bool:
         return self.uniform(0, 1) < probability

@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from harness.data.phantom.draws import Draws
 
-__all__ = ["Ellipse", "Grid", "blurred", "capsule", "coverage", "keyed", "noise", "paint", "union"]
+__all__ = ["Ellipse", "Grid", "blurred", "coverage", "keyed", "noise", "paint", "rods", "union"]
 
 Box = tuple[slice, slice]
+PIECE_MM = 7.0
+WHOLE: Box = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -33,19 +36,29 @@ class Grid:
     centre: tuple[float, float] = (0.0, 0.0)
     turn: tuple[float, float] = (1.0, 0.0)
 
-    def coordinates(self, box: Box = (slice(None), slice(None))) -> tuple[np.ndarray, np.ndarray]:
-        """Return x and y of the pixels of a box, float64 (h, w) each."""
-        u = ((np.arange(self.width) - (self.width - 1) / 2) * self.pixel_mm[0])[None, box[1]]
-        v = ((np.arange(self.height) - (self.height - 1) / 2) * self.pixel_mm[1])[box[0], None]
+    @cached_property
+    def _coordinates(self) -> tuple[np.ndarray, np.ndarray]:
+        u = ((np.arange(self.width) - (self.width - 1) / 2) * self.pixel_mm[0])[None, :]
+        v = ((np.arange(self.height) - (self.height - 1) / 2) * self.pixel_mm[1])[:, None]
         cosine, sine = self.turn
-        return u * cosine + v * sine + self.centre[0], v * cosine - u * sine + self.centre[1]
+        x, y = u * cosine + v * sine + self.centre[0], v * cosine - u * sine + self.centre[1]
+        return x.astype(np.float32), y.astype(np.float32)
+
+    def coordinates(self, box: Box = WHOLE) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y of the pixels of a box, float32 (h, w) each."""
+        x, y = self._coordinates
+        return x[box], y[box]
+
+    def pixels(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the row and column, fractions included, of points."""
+        cosine, sine = self.turn
+        dx, dy = x - self.centre[0], y - self.centre[1]
+        rows = (dy * cosine + dx * sine) / self.pixel_mm[1] + (self.height - 1) / 2
+        return rows, (dx * cosine - dy * sine) / self.pixel_mm[0] + (self.width - 1) / 2
 
     def box(self, x: float, y: float, reach: float) -> Box:
         """Return rows and columns within `reach` mm of a point; may be empty."""
-        cosine, sine = self.turn
-        dx, dy = x - self.centre[0], y - self.centre[1]
-        column = (dx * cosine - dy * sine) / self.pixel_mm[0] + (self.width - 1) / 2
-        row = (dy * cosine + dx * sine) / self.pixel_mm[1] + (self.height - 1) / 2
+        row, column = self.pixels(x, y)
         across, down = (reach / side + 1.5 for side in self.pixel_mm)
         return _between(row - down, row + down, self.height), _between(column - across, column + across, self.width)
 
@@ -84,17 +97,6 @@ class Ellipse:
         return (1.0 - self.radius(x, y)) * min(self.a, self.b)
 
 
-def capsule(
-    x: np.ndarray, y: np.ndarray, start: tuple[float, float], end: tuple[float, float], radii: tuple[float, float]
-) -> np.ndarray:
-    """Return the field of a rod from `start` to `end`, tapering from the first radius to the second."""
-    ex, ey = end[0] - start[0], end[1] - start[1]
-    along = ((x - start[0]) * ex + (y - start[1]) * ey) / max(ex * ex + ey * ey, 1e-9)
-    along = np.minimum(np.maximum(along, 0.0), 1.0)
-    px, py = x - start[0] - along * ex, y - start[1] - along * ey
-    return radii[0] + along * (radii[1] - radii[0]) - np.sqrt(px * px + py * py)
-
-
 def coverage(field: np.ndarray, soft_mm: float) -> np.ndarray:
     """Return the opacity 0 to 1 of a field whose edge is `soft_mm` wide."""
     t = np.minimum(np.maximum(field / soft_mm + 0.5, 0.0), 1.0)
@@ -114,17 +116,19 @@ def paint(hu: np.ndarray, grid: Grid, shape: Ellipse, value: float, soft_mm: flo
     patch += coverage(shape.field(*grid.coordinates(box)), soft_mm) * (value - patch)
 
 
-def noise(draws: Draws, x: np.ndarray, y: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Return smooth noise of about -1 to 1 whose grains are `spacing_mm` apart, at any points (h, w)."""
-    if x.size == 0:
-        return np.zeros(x.shape)
-    u, v = (x - x.min()) / spacing_mm, (y - y.min()) / spacing_mm
-    iu, iv = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)
-    values = draws.units(int(iv.max()) + 2, int(iu.max()) + 2) * 2.0 - 1.0
-    su, sv = _eased(u - iu), _eased(v - iv)
-    upper = values[iv, iu] + su * (values[iv, iu + 1] - values[iv, iu])
-    lower = values[iv + 1, iu] + su * (values[iv + 1, iu + 1] - values[iv + 1, iu])
-    return upper + sv * (lower - upper)
+def noise(draws: Draws, grid: Grid, spacing_mm: float, box: Box = WHOLE) -> np.ndarray:
+    """Return smooth noise of -1 to 1 on a box of the grid, (h, w), its grains `spacing_mm` apart."""
+    rows, columns = range(grid.height)[box[0]], range(grid.width)[box[1]]
+    v, u = (np.arange(len(n)) * (mm / spacing_mm) for n, mm in zip((rows, columns), grid.pixel_mm[::-1], strict=True))
+    values = draws.units(int(len(v) * grid.pixel_mm[1] / spacing_mm) + 2, int(len(u) * grid.pixel_mm[0] / spacing_mm) + 2)
+    return _between_knots(_between_knots((values * 2.0 - 1.0).astype(np.float32), v).T, u).T
+
+
+def _between_knots(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return values (knots, n) read at fractional knots (m,): (m, n)."""
+    knots = np.floor(at).astype(np.intp)
+    ease = _eased(at - knots).astype(np.float32)[:, None]
+    return values[knots] + ease * (values[knots + 1] - values[knots])
 
 
 def _eased(t: np.ndarray) -> np.ndarray:
@@ -159,3 +163,45 @@ def keyed(level: float, keys: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
             t = (level - low) / (high - low)
             return tuple(s + t * (e - s) for s, e in zip(start, end, strict=True))
     return tuple(keys[-1][1:])
+
+
+def rods(grid: Grid, ends: np.ndarray, radii: np.ndarray, soft_mm: float = 1.7) -> np.ndarray:
+    """Return the opacity (H, W) of tapering rods: ends (N, 4) as x0, y0, x1, y1 and radii (N, 2), mm.
+
+    Long rods are cut up so that each piece fits one window of a few pixels; all windows are computed at once.
+    """
+    opacity = np.zeros(grid.height * grid.width, np.float32)
+    ends, radii = _cut_up(ends, radii)
+    if len(ends) == 0:
+        return opacity.reshape(grid.height, grid.width)
+    middle = grid.pixels((ends[:, 0] + ends[:, 2]) / 2, (ends[:, 1] + ends[:, 3]) / 2)
+    half = math.ceil((PIECE_MM / 2 + float(radii.max()) + soft_mm / 2) / min(grid.pixel_mm))
+    offsets = np.arange(-half, half + 1)
+    r = (np.floor(middle[0]).astype(np.intp)[:, None] + offsets)[:, :, None]
+    c = (np.floor(middle[1]).astype(np.intp)[:, None] + offsets)[:, None, :]
+    flat = np.minimum(np.maximum(r, 0), grid.height - 1) * grid.width + np.minimum(np.maximum(c, 0), grid.width - 1)
+    x, y = (axis.reshape(-1)[flat] for axis in grid.coordinates())
+    np.maximum.at(opacity, flat.reshape(-1), coverage(_capsules(x, y, ends.astype(np.float32), radii.astype(np.float32)), soft_mm).reshape(-1))
+    return opacity.reshape(grid.height, grid.width)
+
+
+def _cut_up(ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    start, along = ends[:, :2], ends[:, 2:] - ends[:, :2]
+    pieces = np.floor(np.sqrt(along[:, 0] * along[:, 0] + along[:, 1] * along[:, 1]) / PIECE_MM).astype(np.intp) + 1
+    rod = np.repeat(np.arange(len(ends)), pieces)
+    piece = np.arange(len(rod)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    low, high = (piece / pieces[rod])[:, None], ((piece + 1) / pieces[rod])[:, None]
+    cut = np.concatenate([start[rod] + low * along[rod], start[rod] + high * along[rod]], axis=1)
+    first, last = radii[rod, :1], radii[rod, 1:]
+    return cut, np.concatenate([first + low * (last - first), first + high * (last - first)], axis=1)
+
+
+def _capsules(x: np.ndarray, y: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Return the field of N rods at points (N, h, w)."""
+    x0, y0, x1, y1 = (ends[:, i, None, None] for i in range(4))
+    first, last = radii[:, 0, None, None], radii[:, 1, None, None]
+    ex, ey, px, py = x1 - x0, y1 - y0, x - x0, y - y0
+    along = (px * ex + py * ey) / np.maximum(ex * ex + ey * ey, 1e-9)
+    along = np.minimum(np.maximum(along, 0.0), 1.0)
+    px, py = px - along * ex, py - along * ey
+    return first + along * (last - first) - np.sqrt(px * px + py * py)

@@ -9,11 +9,11 @@ import numpy as np
 
 from harness.data.phantom.anatomy import HILUM_LEVEL, Chest
 from harness.data.phantom.draws import Draws
-from harness.data.phantom.fields import Ellipse, coverage, noise, union
+from harness.data.phantom.fields import WHOLE, Box, Ellipse, Grid, coverage, noise
 
 __all__ = ["Opacity", "add_background", "effusion", "opacity_of"]
 
-EXTENTS = {"subtle": (1, 2, 7.0, 14.0), "moderate": (2, 5, 9.0, 22.0), "extensive": (5, 9, 12.0, 30.0)}
+EXTENTS = {"subtle": (2, 4, 9.0, 16.0), "moderate": (4, 9, 12.0, 30.0), "extensive": (8, 14, 16.0, 40.0)}
 """Fewest and most opacities a slice, least and greatest radius in mm."""
 
 
@@ -26,7 +26,7 @@ class Opacity:
 
     @classmethod
     def none(cls, here: Chest) -> Opacity:
-        return cls(np.zeros(here.hu.shape), np.zeros(here.hu.shape, dtype=bool))
+        return cls(np.zeros(here.hu.shape, np.float32), np.zeros(here.hu.shape, dtype=bool))
 
 
 def opacity_of(finding: str, here: Chest, illness: Draws, draws: Draws) -> Opacity:
@@ -44,13 +44,13 @@ def opacity_of(finding: str, here: Chest, illness: Draws, draws: Draws) -> Opaci
 def _covid(opacity: Opacity, extent: str, here: Chest, illness: Draws, draws: Draws) -> None:
     """Add ground glass: rounded, mostly at the pleura, at the back and below, often on both sides."""
     fewest, most, least, greatest = EXTENTS[extent]
-    faint, mature = illness.uniform(0.1, 0.2), illness.chance(0.4)
+    faint, mature = illness.uniform(0.18, 0.34), illness.chance(0.4)
     one_side = illness.pick({0: 6, -1: 1, 1: 1}) if extent == "subtle" else 0
     for _ in range(draws.integer(fewest, most)):
         place = draws.place(_covid_weights(here, one_side))
         if place is None:
             return
-        density = faint + (draws.uniform(0, 0.06) if extent == "subtle" else draws.uniform(0.03, 0.28))
+        density = faint + (draws.uniform(0, 0.06) if extent == "subtle" else draws.uniform(0.05, 0.32))
         _ground_glass(opacity, here, place, draws.uniform(least, greatest), density, mature, draws)
 
 
@@ -71,12 +71,12 @@ def _ground_glass(
     shape = Ellipse(*centre, radius, radius * draws.uniform(0.55, 0.95), dx, dy)
     box = here.grid.box(*centre, 1.5 * radius)
     x, y = here.grid.coordinates(box)
-    ragged = 0.5 * noise(draws, x, y, 0.55 * radius + 2) + 0.2 * noise(draws, x, y, 4.0)
+    ragged = 0.5 * noise(draws, here.grid, 0.55 * radius + 2, box) + 0.2 * noise(draws, here.grid, 4.0, box)
     field = 1.0 - shape.radius(x, y) + ragged
     alpha = coverage(field - 0.12, draws.uniform(0.3, 0.8)) * here.air[box]
-    texture = 1.0 + 0.3 * noise(draws, x, y, 6.0)
+    texture = 1.0 + 0.3 * noise(draws, here.grid, 6.0, box)
     if draws.chance(0.35):
-        texture = texture + 1.3 * _net(draws, x, y)
+        texture = texture + 0.9 * _net(draws, here.grid, box)
     value = alpha * density * texture
     if mature and draws.chance(0.6):
         core = coverage(field - draws.uniform(0.35, 0.6), 0.5) * here.air[box]
@@ -85,13 +85,10 @@ def _ground_glass(
     opacity.lesion[box] |= (alpha > 0.35) & (here.air[box] > 0.5)
 
 
-def _net(draws: Draws, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _net(draws: Draws, grid: Grid, box: Box = WHOLE) -> np.ndarray:
     """Return thin lines (0 to 1) a few mm apart: thickened septa, the paving of "crazy paving"."""
-    lines = np.zeros(x.shape)
-    for spacing in (5.0, 7.0):
-        grain = noise(draws, x, y, spacing)
-        lines = np.maximum(lines, 1.0 - np.maximum(grain, -grain) / 0.14)
-    return np.maximum(lines, 0.0)
+    grains = [noise(draws, grid, spacing, box) for spacing in (5.0, 7.0)]
+    return np.maximum(1.0 - np.minimum(*(np.maximum(grain, -grain) for grain in grains)) / 0.14, 0.0)
 
 
 def _point(here: Chest, place: tuple[int, int]) -> tuple[float, float]:
@@ -108,11 +105,11 @@ def _lobar_pneumonia(opacity: Opacity, here: Chest, illness: Draws, draws: Draws
     off = (here.level - centre_level) / 0.4
     size = reach * math.sqrt(max(1.0 - off * off, 0.12))
     x, y = here.grid.coordinates()
-    ragged = 0.4 * noise(draws, x, y, 14.0) + 0.2 * noise(draws, x, y, 5.0)
+    ragged = 0.4 * noise(draws, here.grid, 14.0) + 0.2 * noise(draws, here.grid, 5.0)
     field = 1.0 - Ellipse(x0, y0, size, 0.75 * size).radius(x, y) + ragged
     alpha = coverage(field - 0.1, 0.5) * (side * x > 0)
-    bronchi = _net(draws, x, y) * 0.6
-    opacity.density = alpha * density * (1.0 + 0.25 * noise(draws, x, y, 7.0)) * (1.0 - bronchi)
+    bronchi = _net(draws, here.grid) * 0.6
+    opacity.density = alpha * density * (1.0 + 0.25 * noise(draws, here.grid, 7.0)) * (1.0 - bronchi)
     opacity.density = np.minimum(np.maximum(opacity.density, 0.0), 1.0) * here.air
 
 
@@ -121,11 +118,11 @@ def _oedema(opacity: Opacity, here: Chest, illness: Draws, draws: Draws) -> None
     strength = illness.uniform(0.1, 0.32)
     x, y = here.grid.coordinates()
     near = 1.0 - 0.6 * max(here.level - HILUM_LEVEL, HILUM_LEVEL - here.level)
-    haze = np.zeros(x.shape)
+    haze = np.zeros(x.shape, np.float32)
     for side in (-1, 1):
-        wings = Ellipse(side * 62, 10, 50, 68).radius(x, y) + 0.35 * noise(draws, x, y, 20.0)
+        wings = Ellipse(side * 62, 10, 50, 68).radius(x, y) + 0.35 * noise(draws, here.grid, 20.0)
         haze = np.maximum(haze, coverage(1.0 - wings, 1.1))
-    haze *= (0.75 + 0.35 * noise(draws, x, y, 12.0)) * (1.0 + y / 200.0) + 0.5 * _net(draws, x, y)
+    haze *= (0.75 + 0.35 * noise(draws, here.grid, 12.0)) * (1.0 + y / 200.0) + 0.5 * _net(draws, here.grid)
     opacity.density = np.minimum(strength * near * haze, 1.0) * here.air
 
 
@@ -134,7 +131,7 @@ def effusion(background: str, here: Chest, patient: Draws) -> np.ndarray | None:
     if background != "effusion":
         return None
     x, y = here.grid.coordinates()
-    field = np.full(x.shape, -60.0)
+    field = np.full(x.shape, -60.0, np.float32)
     for side in (-1, 1):
         depth = patient.uniform(4, 38) if patient.chance(0.65) else 0.0
         surface = 92 - depth * min(here.level * 1.4, 1.0)
@@ -160,7 +157,7 @@ def _emphysema(hu: np.ndarray, here: Chest, patient: Draws, draws: Draws) -> Non
     """Dark holes, more of them above."""
     severity = patient.uniform(0.25, 0.9) * (1.2 - 0.7 * here.level)
     x, y = here.grid.coordinates()
-    holes = np.maximum(noise(draws, x, y, 9.0), noise(draws, x, y, 17.0))
+    holes = np.maximum(noise(draws, here.grid, 9.0), noise(draws, here.grid, 17.0))
     hu -= 90 * severity * coverage(holes - 0.75 + 0.5 * severity, 0.35)
 
 
@@ -168,9 +165,9 @@ def _dependent_atelectasis(opacity: Opacity, here: Chest, patient: Draws, draws:
     """A thin dense band along the pleura where the lung lies on its back."""
     depth, density = patient.uniform(3, 12), patient.uniform(0.12, 0.5)
     x, y = here.grid.coordinates()
-    band = coverage(depth * (1 + 0.7 * noise(draws, x, y, 18.0)) - here.lungs, 1.2 * depth)
-    band *= coverage(y - 42 - 12 * noise(draws, x, y, 30.0), 24.0) * here.air
-    opacity.density = np.maximum(opacity.density, density * band * (1 + 0.3 * noise(draws, x, y, 6.0)))
+    band = coverage(depth * (1 + 0.7 * noise(draws, here.grid, 18.0)) - here.lungs, 1.2 * depth)
+    band *= coverage(y - 42 - 12 * noise(draws, here.grid, 30.0), 24.0) * here.air
+    opacity.density = np.maximum(opacity.density, density * band * (1 + 0.3 * noise(draws, here.grid, 6.0)))
 
 
 def _nodule(opacity: Opacity, here: Chest, patient: Draws, draws: Draws) -> None:
@@ -184,5 +181,5 @@ def _nodule(opacity: Opacity, here: Chest, patient: Draws, draws: Draws) -> None
     centre = _point(here, place)
     box = here.grid.box(*centre, 2 * radius)
     x, y = here.grid.coordinates(box)
-    ball = Ellipse(*centre, radius, 0.9 * radius).field(x, y) + 0.2 * radius * noise(draws, x, y, 4.0)
+    ball = Ellipse(*centre, radius, 0.9 * radius).field(x, y) + 0.2 * radius * noise(draws, here.grid, 4.0, box)
     opacity.density[box] = np.maximum(opacity.density[box], coverage(ball, 2.2) * here.air[box])

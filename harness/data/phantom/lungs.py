@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.phantom.anatomy import AIR_HU, HILUM_LEVEL, LUNG_HEIGHT_MM, SIDES, Body, Chest, lung
+from harness.data.phantom.anatomy import AIR_HU, HILUM_LEVEL, LUNG_HEIGHT_MM, SIDES, Body, Chest
 from harness.data.phantom.draws import Draws
-from harness.data.phantom.fields import capsule, coverage, noise
+from harness.data.phantom.fields import noise, rods
 
 __all__ = ["draw_airways", "draw_vessels", "parenchyma"]
 
-HILUM = (34.0, 3.0)
+HILUM = (36.0, 3.0)
 """Where the left lung's vessels come from, at `HILUM_LEVEL`; the right one's mirrored."""
 
-SPACING_MM = 9.0
-SLAB_MM = 9.0
+VESSEL_MM2 = 320.0
+"""Area of lung for each vessel that is drawn."""
+
+SLAB_MM = 4.5
 """How much of a slanting vessel a slice shows; thick slices show more."""
 
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Twig:
-    """A piece of a vessel in the slice: where it starts and ends, mm, and its radii there."""
-
-    start: Point
-    end: Point
-    radii: tuple[float, float]
+VESSEL_HU = 35.0
+BRONCHI = 14
 
 
 def parenchyma(body: Body, here: Chest, draws: Draws) -> np.ndarray:
     """Return HU (H, W) of lung tissue without vessels: denser to the back, mottled, with faint fissures."""
     x, y = here.grid.coordinates()
     hu = body.lung_hu + body.gravity_hu * (0.3 + y / 130.0)
-    hu += 14.0 * noise(draws, x, y, 26.0) + 20.0 * noise(draws, x, y, 5.0)
+    hu += 14.0 * noise(draws, here.grid, 26.0) + 20.0 * noise(draws, here.grid, 5.0)
     for side in SIDES:
         _fissure(hu, here, x, y, side, draws)
     return hu
@@ -52,81 +45,93 @@ def _fissure(hu: np.ndarray, here: Chest, x: np.ndarray, y: np.ndarray, side: in
     hu += draws.uniform(20, 110) * line
 
 
-def draw_vessels(hu: np.ndarray, here: Chest, body: Body, draws: Draws) -> None:
+def draw_vessels(hu: np.ndarray, here: Chest, draws: Draws) -> None:
     """Draw arteries and veins into the lungs, in place: streaks near the hilum's level, dots far from it."""
-    for twig in _twigs(here, draws):
-        _draw_rod(hu, here, twig, 35.0)
+    start_N2, depth_N = _seeds(here, draws)
+    sections = _vessels(start_N2, depth_N, here.level, draws), _hilar_vessels(here.level, draws)
+    ends, radii = (np.concatenate(parts) for parts in zip(*sections, strict=True))
+    hu += rods(here.grid, ends, radii) * (VESSEL_HU - hu)
 
 
-def _twigs(here: Chest, draws: Draws) -> list[Twig]:
-    """Return one vessel, with its fork, for about every other cell of a jittered lattice over the lungs."""
-    twigs: list[Twig] = []
-    for x, y, depth in _seeds(here, draws):
-        twigs += _vessel(x, y, depth, here.level, draws)
-    return twigs
-
-
-def _seeds(here: Chest, draws: Draws) -> list[tuple[float, float, float]]:
-    """Return points in the lungs and their depth below the pleura, mm."""
-    x, y = here.grid.coordinates()
-    inside = np.argwhere((here.lungs > 3.0) & (here.air > 0.9))
-    area_mm2 = len(inside) * here.grid.pixel_mm[0] * here.grid.pixel_mm[1]
-    wanted = int(area_mm2 / (SPACING_MM * SPACING_MM) * 0.62)
-    if not wanted:
-        return []
+def _seeds(here: Chest, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    """Return points in the lungs (N, 2) and their depth below the pleura, mm (N,)."""
+    inside = np.flatnonzero((here.lungs > 3.0) & (here.air > 0.9))
+    wanted = int(len(inside) * here.grid.pixel_mm[0] * here.grid.pixel_mm[1] / VESSEL_MM2)
     chosen = inside[(draws.units(wanted) * len(inside)).astype(np.intp)]
-    return [(float(x[r, c]), float(y[r, c]), float(here.lungs[r, c])) for r, c in chosen]
+    x, y = (axis.reshape(-1)[chosen] for axis in here.grid.coordinates())
+    return np.stack([x, y], axis=1), here.lungs.reshape(-1)[chosen]
 
 
-def _vessel(x: float, y: float, depth: float, level: float, draws: Draws) -> list[Twig]:
-    side = 1 if x > 0 else -1
-    rx, ry = x - side * HILUM[0], y - HILUM[1]
-    radial = max(math.sqrt(rx * rx + ry * ry), 1.0)
-    above = (level - HILUM_LEVEL) * LUNG_HEIGHT_MM + draws.uniform(-35, 35)
-    in_plane = radial / math.sqrt(radial * radial + above * above)
-    radius = (0.5 + 1.9 * min(depth, 45.0) / 45.0 * (1 - min(radial, 120.0) / 190.0)) * draws.uniform(0.6, 1.5)
-    length = min(SLAB_MM * in_plane / (1.02 - in_plane), 0.8 * depth + 5, 34.0) * draws.uniform(0.5, 1.2)
-    bent = draws.uniform(-0.5, 0.5)
-    dx, dy = rx / radial - bent * ry / radial, ry / radial + bent * rx / radial
-    end = (x + length * dx, y + length * dy)
-    trunk = Twig((x, y), end, (radius, 0.72 * radius))
-    if length < 9:
-        return [trunk]
-    fork = draws.uniform(0.35, 0.75) * (1 if draws.chance(0.5) else -1)
-    return [trunk, *(_branch(end, (dx, dy), sign * fork, 0.6 * length, 0.66 * radius) for sign in (1, -0.5))]
+def _vessels(
+    start_N2: np.ndarray, depth_N: np.ndarray, level: float, draws: Draws
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ends (M, 4) and radii (M, 2) of N vessels and the forks at their ends."""
+    u_N5 = draws.units(len(depth_N), 5)
+    radial_N2, far_N = _from_hilum(start_N2)
+    above_N = (level - HILUM_LEVEL) * LUNG_HEIGHT_MM + 150 * (u_N5[:, 0] - 0.5)
+    slant_N = far_N / np.maximum(np.sqrt(above_N * above_N), 4.0)
+    length_N = np.minimum(SLAB_MM * slant_N, np.minimum(0.6 * depth_N + 2, 20.0)) * (0.25 + 0.95 * u_N5[:, 1])
+    wide_N = np.minimum(depth_N, 45.0) / 45.0 * (1 - np.minimum(far_N, 120.0) / 180.0)
+    radius_N = (0.3 + 2.1 * wide_N) * (0.6 + 0.9 * u_N5[:, 2])
+    along_N2 = _turned(radial_N2, 1.2 * (u_N5[:, 3] - 0.5))
+    end_N2 = start_N2 + length_N[:, None] * along_N2
+    ends, radii = [np.concatenate([start_N2, end_N2], axis=1)], [np.stack([radius_N, 0.75 * radius_N], axis=1)]
+    forked = np.flatnonzero(length_N > 8)
+    fork = 0.35 + 0.4 * u_N5[forked, 4]
+    for turn, share in ((fork, 0.65), (-0.5 * fork, 0.5)):
+        tip = end_N2[forked] + (share * length_N[forked])[:, None] * _turned(along_N2[forked], turn)
+        ends.append(np.concatenate([end_N2[forked], tip], axis=1))
+        radii.append(np.stack([0.68 * radius_N[forked], 0.4 * radius_N[forked]], axis=1))
+    return np.concatenate(ends), np.concatenate(radii)
 
 
-def _branch(start: Point, along: Point, turn: float, length: float, radius: float) -> Twig:
-    dx, dy = along[0] - turn * along[1], along[1] + turn * along[0]
-    return Twig(start, (start[0] + length * dx, start[1] + length * dy), (radius, 0.6 * radius))
+def _hilar_vessels(level: float, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    """Return ends (M, 4) and radii (M, 2) of the few thick trunks that leave the hila near their level."""
+    off = max(level - HILUM_LEVEL, HILUM_LEVEL - level)
+    ends, radii = [], []
+    for side in SIDES:
+        for _ in range(draws.integer(2, 4) if off < 0.2 else 0):
+            dx, dy = draws.direction()
+            dx = side * math.sqrt(dx * dx)
+            wide = draws.uniform(2.8, 5.0) * (1 - 3 * off)
+            x, y = side * HILUM[0], HILUM[1] + draws.uniform(-14, 14)
+            for _ in range(3):
+                bent, step = draws.uniform(-0.4, 0.4), draws.uniform(8, 17)
+                dx, dy = dx - bent * dy, dy + bent * dx
+                ends.append([x, y, x + step * dx, y + step * dy])
+                radii.append([wide, 0.68 * wide])
+                x, y, wide = x + step * dx, y + step * dy, 0.68 * wide
+    return np.array(ends).reshape(-1, 4), np.array(radii).reshape(-1, 2)
 
 
-def _draw_rod(hu: np.ndarray, here: Chest, twig: Twig, value: float) -> None:
-    middle = ((twig.start[0] + twig.end[0]) / 2, (twig.start[1] + twig.end[1]) / 2)
-    dx, dy = twig.end[0] - twig.start[0], twig.end[1] - twig.start[1]
-    box = here.grid.box(*middle, math.sqrt(dx * dx + dy * dy) / 2 + twig.radii[0] + 1)
-    patch = hu[box]
-    x, y = here.grid.coordinates(box)
-    rod = coverage(capsule(x, y, twig.start, twig.end, twig.radii), 1.7)
-    patch += rod * (value - patch)
+def _from_hilum(points_N2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit vectors from each point's hilum (N, 2), and the distances, mm (N,)."""
+    side = np.where(points_N2[:, 0] > 0, 1.0, -1.0)
+    x, y = points_N2[:, 0] - side * HILUM[0], points_N2[:, 1] - HILUM[1]
+    far = np.maximum(np.sqrt(x * x + y * y), 1.0)
+    return np.stack([x / far, y / far], axis=1), far
+
+
+def _turned(along_N2: np.ndarray, tangent_N: np.ndarray) -> np.ndarray:
+    """Return the vectors turned by an angle of that tangent, a little longer."""
+    x, y = along_N2[:, 0], along_N2[:, 1]
+    return np.stack([x - tangent_N * y, y + tangent_N * x], axis=1)
 
 
 def draw_airways(hu: np.ndarray, here: Chest, draws: Draws) -> None:
     """Draw bronchi with the artery beside them, in place: rings, finer the farther from the hilum."""
-    x, y = here.grid.coordinates()
-    inside = np.argwhere(here.lungs > 12.0)
-    for _ in range(14 if len(inside) else 0):
-        r, c = inside[int(draws.uniform(0, len(inside)))]
-        _bronchus(hu, here, float(x[r, c]), float(y[r, c]), draws)
-
-
-def _bronchus(hu: np.ndarray, here: Chest, x: float, y: float, draws: Draws) -> None:
-    side = 1 if x > 0 else -1
-    rx, ry = x - side * HILUM[0], y - HILUM[1]
-    far = math.sqrt(rx * rx + ry * ry) + 0.4 * LUNG_HEIGHT_MM * max(here.level - HILUM_LEVEL, HILUM_LEVEL - here.level)
-    lumen = max(3.6 - far / 26.0, 0.9) * draws.uniform(0.8, 1.2)
-    dx, dy = draws.direction()
-    for radius, value in ((lumen + 1.1, -250.0), (lumen, AIR_HU + 20)):
-        _draw_rod(hu, here, Twig((x, y), (x + 0.8 * dx, y + 0.8 * dy), (radius, radius)), value)
-    beside = (x + dx * (2 * lumen + 1.6), y + dy * (2 * lumen + 1.6))
-    _draw_rod(hu, here, Twig(beside, beside, (1.15 * lumen, 1.15 * lumen)), 35.0)
+    inside = np.flatnonzero(here.lungs > 12.0)
+    chosen = inside[(draws.units(BRONCHI if len(inside) else 0) * len(inside)).astype(np.intp)]
+    centre_N2 = np.stack([axis.reshape(-1)[chosen] for axis in here.grid.coordinates()], axis=1)
+    _, far_N = _from_hilum(centre_N2)
+    below = max(here.level - HILUM_LEVEL, HILUM_LEVEL - here.level)
+    lumen_N = np.maximum(3.4 - far_N / 26.0 - 4.0 * below, 0.9) * (0.8 + 0.4 * draws.units(len(chosen)))
+    beside_N2 = (2 * lumen_N + 1.6)[:, None] * np.array([draws.direction() for _ in chosen]).reshape(-1, 2)
+    for shift, radius_N, value in (
+        (0.0, lumen_N + 1.1, -250.0),
+        (0.0, lumen_N, AIR_HU + 20),
+        (1.0, 1.15 * lumen_N, VESSEL_HU),
+    ):
+        point = centre_N2 + shift * beside_N2
+        ends, radii = np.concatenate([point, point], axis=1), np.stack([radius_N, radius_N], axis=1)
+        hu += rods(here.grid, ends, radii) * (value - hu)

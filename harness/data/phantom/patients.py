@@ -19,12 +19,12 @@ PARTS = {"train": 29, "val": 7, "test": 12}
 """Patients of each class in each part of the official split: 60, 15 and 25 percent."""
 
 FINDINGS: dict[str, dict[str, int]] = {
-    "COVID": {"subtle": 35, "moderate": 40, "extensive": 25},
-    "non-COVID": {"none": 60, "pneumonia": 20, "oedema": 20},
+    "COVID": {"subtle": 20, "moderate": 45, "extensive": 35},
+    "non-COVID": {"none": 80, "pneumonia": 12, "oedema": 8},
 }
 """What is wrong with the lungs, in percent of the class's patients."""
 
-BACKGROUNDS = {"none": 40, "emphysema": 15, "atelectasis": 20, "effusion": 12, "nodule": 13}
+BACKGROUNDS = {"none": 56, "emphysema": 12, "atelectasis": 12, "effusion": 8, "nodule": 12}
 """What else is to be seen, in percent of either class's patients."""
 
 

@@ -34,21 +34,21 @@ class Scan:
     @classmethod
     def drawn(cls, draws: Draws, breadth_mm: float) -> Scan:
         """Return settings for a body `breadth_mm` wide."""
-        cropped = draws.chance(0.6)
+        cropped = draws.chance(0.75)
         width = draws.integer(160, 256)
         aspect = draws.uniform(0.66, 0.82) if cropped else draws.uniform(0.8, 1.0)
         return cls(
             width_px=width,
             height_px=min(max(int(width * aspect), 128), 256),
-            view_mm=breadth_mm * (draws.uniform(0.86, 1.02) if cropped else draws.uniform(1.02, 1.25)),
+            view_mm=breadth_mm * (draws.uniform(0.76, 0.94) if cropped else draws.uniform(0.98, 1.12)),
             centre_mm=(draws.uniform(-8, 8), draws.uniform(-6, 14)),
-            level_hu=draws.uniform(-700, -480),
-            window_hu=draws.uniform(1050, 1800),
-            noise_hu=draws.uniform(22, 75),
-            smoothing=draws.uniform(-0.09, 0.25),
-            passes=draws.integer(1, 3),
+            level_hu=draws.uniform(-660, -520),
+            window_hu=draws.uniform(1150, 1650),
+            noise_hu=draws.uniform(15, 55),
+            smoothing=draws.uniform(-0.06, 0.16),
+            passes=draws.integer(1, 2),
             streaks=draws.uniform(0, 1),
-            motion_mm=draws.uniform(1.5, 5) if draws.chance(0.12) else 0.0,
+            motion_mm=draws.uniform(1.5, 5) if draws.chance(0.08) else 0.0,
             table_mm=draws.uniform(8, 24) if draws.chance(0.75) else None,
             round_view=not cropped and draws.chance(0.5),
         )
@@ -72,13 +72,13 @@ class Scan:
 
     def _quanta(self, shape: tuple[int, ...], level: float, draws: Draws) -> np.ndarray:
         """Return noise in HU: band-limited as back-projection makes it, streaky at the shoulders, most in the middle."""
-        white = draws.normals(*shape)
+        white = draws.normals(*shape).astype(np.float32)
         grain = blurred(white, 0.1) - 0.6 * blurred(white, 0.25, 2)
         shoulders = self.streaks * max(1.0 - level / 0.35, 0.15)
-        rows = draws.normals(shape[0], shape[1] // 16 + 2)
+        rows = draws.normals(shape[0], shape[1] // 16 + 2).astype(np.float32)
         grain += 0.5 * shoulders * np.repeat(rows, 16, axis=1)[:, : shape[1]]
-        v, u = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None, :]
-        return self.noise_hu * (1.3 - 0.6 * np.minimum(u * u + v * v, 1.0)) * grain
+        v, u = (((2 * np.arange(n) + 1) / n - 1).astype(np.float32) for n in shape)
+        return self.noise_hu * (1.3 - 0.6 * np.minimum(v[:, None] * v[:, None] + u * u, 1.0)) * grain
 
 
 def _doubled(hu: np.ndarray, step: int) -> np.ndarray:
@@ -91,5 +91,5 @@ def _cut_round(hu: np.ndarray) -> np.ndarray:
     """Return the slice inside the circle that was reconstructed, nothing outside."""
     height, width = hu.shape
     v, u = (np.arange(height) - (height - 1) / 2)[:, None], (np.arange(width) - (width - 1) / 2)[None, :]
-    inside = coverage(0.5 * width - np.sqrt(u * u + v * v), 1.0)
+    inside = coverage((0.5 * width - np.sqrt(u * u + v * v)).astype(np.float32), 1.0)
     return hu * inside - 3000.0 * (1.0 - inside)

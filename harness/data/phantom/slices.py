@@ -53,7 +53,7 @@ def _with_lungs(patient: Patient, index: int, body: Body, here: Chest) -> tuple[
     opacity = opacity_of(patient.finding, here, illness, patient.draws("illness", patient.finding, index))
     besides = patient.draws("besides"), patient.draws("besides", index)
     add_background(tissue, opacity, patient.background, here, *besides)
-    draw_vessels(tissue, here, body, patient.draws("vessels", index))
+    draw_vessels(tissue, here, patient.draws("vessels", index))
     draw_airways(tissue, here, patient.draws("airways", index))
     tissue += opacity.density * (TISSUE_HU - tissue)
     fluid = effusion(patient.background, here, patient.draws("fluid"))

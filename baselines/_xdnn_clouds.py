@@ -1,0 +1,464 @@
+"""The data clouds of one class: how xDNN takes in samples one after the other, exactly, from inner products.
+
+Every centre is a linear combination of training rows, so the distances that xDNN compares follow from inner
+products of rows. Those are computed in blocks by one matrix product each; what is left of a sample is a few
+vector operations over the prototypes so far. A comparison closer than rounding could decide is made again
+directly, in the space of the features, with arithmetic that does not depend on the blocks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from baselines._xdnn_products import EPS, Block, GramRows, Product, grown
+
+__all__ = ["Clouds", "PaperClouds", "ReleasedClouds"]
+
+BLOCK_ROWS = 1024
+"""Samples whose products are computed at once: 8 MB a thousand prototypes, and large enough for BLAS."""
+
+TIE = 1e-10
+"""Two squared distances that differ relatively by less are the same (paper variant)."""
+
+TINY = TIE**2
+"""Unit vectors that differ by less than `TIE` are the same: the floor under `TIE` for squared distances."""
+
+SAFE_SQUARES = (1e-280, 1e280)
+"""Sums of squares inside these neither overflow nor lose digits to underflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A sample on its way in: features, squared norm and product with the sum of all samples including it."""
+
+    x_D: np.ndarray
+    square: float
+    total: float
+
+
+class Clouds(ABC):
+    """The prototypes of one class and what is needed to take in further samples; no other training rows.
+
+    Attributes
+    ----------
+    count : number of prototypes, P.
+    n_seen : number of samples taken in.
+    """
+
+    _choose: Callable[..., Any]
+    """`np.argmin` or `np.argmax` over squared distances: which prototype is asked to absorb a sample."""
+
+    def __init__(self, n_features: int, radius: float) -> None:
+        self.radius = radius
+        self.count = 0
+        self.n_seen = 0
+        self._centres = np.empty((0, n_features))
+        self._indices = np.empty(0, dtype=np.int64)
+        self._supports = np.empty(0, dtype=np.int64)
+        self._spans = np.empty(0)  # squared distance up to which a prototype absorbs
+        self._squares = np.empty(0)  # |p|²
+        self._dots = np.empty(0)  # <p, sum of all samples so far>
+        self._bounds = np.empty(0)  # |p| had nothing cancelled: what rounding errors grow with
+        self._reach = 0.0  # largest of the bounds and of the norms of samples
+        self._widest = 0.0  # no span is larger
+
+    @property
+    def centres(self) -> np.ndarray:
+        """float64 (P, d)."""
+        return self._centres[: self.count]
+
+    @property
+    def indices(self) -> np.ndarray:
+        """int64 (P,): the number of the sample that founded each prototype."""
+        return self._indices[: self.count]
+
+    @property
+    def supports(self) -> np.ndarray:
+        """int64 (P,)."""
+        return self._supports[: self.count]
+
+    @property
+    @abstractmethod
+    def radii(self) -> np.ndarray:
+        """float64 (P,), in the unit of the variant."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> np.ndarray:
+        """float64 (d,): the mean of the samples so far."""
+
+    def prepared(self, x_ND: np.ndarray) -> np.ndarray:
+        """Return the rows as float64 in the space of the prototypes."""
+        prepared_ND = np.empty(x_ND.shape)
+        self._prepare(x_ND, np.arange(len(x_ND)), prepared_ND)
+        return prepared_ND
+
+    def stopping_row(self, x_ND: np.ndarray, rows: np.ndarray) -> int | None:
+        """Return the row at which these rows cannot be absorbed, None when they can."""
+        return None
+
+    def absorb(
+        self,
+        x_ND: np.ndarray,
+        rows: np.ndarray,
+        first_index: int,
+        product: Product,
+        gram_NN: np.ndarray | None = None,
+    ) -> None:
+        """Take in the given rows of `x_ND`, in their order.
+
+        Parameters
+        ----------
+        x_ND : finite features (and no zero row where rows are normalised).
+        rows : which of them belong to this class.
+        first_index : the number of row 0 of `x_ND` among all samples ever seen.
+        product : how inner products are computed.
+        gram_NN : x_ND @ x_ND.T when it is known, which is allowed as long as nothing was seen.
+        """
+        self._reserve(self.count + len(rows))
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block_rows = rows[start : start + BLOCK_ROWS]
+            # The rows wait where the next centres will be: one that becomes a prototype need not be copied.
+            x_BD = self._centres[self.count : self.count + len(block_rows)]
+            self._prepare(x_ND, block_rows, x_BD)
+            if gram_NN is None:
+                block = self._computed_block(x_BD, product)
+            else:
+                block = self._looked_up_block(x_BD, block_rows, product, gram_NN)
+            self._absorb_block(x_BD, block_rows + first_index, block)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v[: self.count] if k in _GROWING else v for k, v in self.__dict__.items()}
+
+    def _prepare(self, x_ND: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+        """Write some rows of `x_ND` to `out` as they are in the space of the prototypes."""
+        if x_ND.dtype == np.float64:
+            np.take(x_ND, rows, axis=0, out=out, mode="clip")
+        else:
+            out[:] = x_ND[rows]
+
+    def _computed_block(self, x_BD: np.ndarray, product: Product) -> Block:
+        gram_BB = product(x_BD, x_BD)
+        return Block(gram_BB, product(x_BD, self.centres) if self.count else None, self._totals(x_BD))
+
+    def _looked_up_block(
+        self, x_BD: np.ndarray, rows: np.ndarray, product: Product, gram_NN: np.ndarray
+    ) -> Block:
+        lengths_N = self._lengths(gram_NN)
+        gram = GramRows(gram_NN, rows, rows, lengths_N)
+        if not self.count:
+            return Block(gram, None, self._totals(x_BD))
+        old_BP = np.stack(list(GramRows(gram_NN, rows, self.indices, lengths_N)))
+        merged = np.flatnonzero(self.supports > 1)
+        if len(merged):
+            old_BP[:, merged] = product(x_BD, self.centres[merged])
+        return Block(gram, old_BP, self._totals(x_BD))
+
+    def _lengths(self, gram_NN: np.ndarray) -> np.ndarray | None:
+        """Return what the rows were divided by (N,), None when they were not."""
+        return None
+
+    def _totals(self, x_BD: np.ndarray) -> np.ndarray:
+        """Return the products of rows with the sum of all samples so far (B,)."""
+        return x_BD @ self._sum_so_far() if self.n_seen else np.zeros(len(x_BD))
+
+    def _absorb_block(self, x_BD: np.ndarray, indices: np.ndarray, block: Block) -> None:
+        self._reach = max(self._reach, float(block.squares.max()) ** 0.5)
+        for row, x_D in enumerate(x_BD):
+            products, total = block.products(row)
+            self.n_seen += 1
+            self._dots[: self.count] += products
+            arrival = Arrival(x_D, float(block.squares[row]), total)
+            slot = self._host(arrival, products)
+            if slot is None:
+                self._add(arrival, int(indices[row]))
+                block.add(row)
+            else:
+                keep, take = self._merge(slot, arrival)
+                block.merge(slot, keep, take)
+
+    def _host(self, arrival: Arrival, products: np.ndarray) -> int | None:
+        """Return the prototype that absorbs the sample, None when it becomes a prototype itself.
+
+        `products` are those of the sample with the prototypes (P,), and are overwritten.
+        """
+        if not self.count:
+            return None
+        squares = self._squares[: self.count]
+        slack = self._slack()
+        products *= -2.0
+        products += squares
+        distances = products  # |p - x|² - |x|²
+        chosen = int(self._choose(distances))
+        distance = float(distances[chosen]) + arrival.square
+        if distance > self._widest + slack:
+            return None
+        # |p - mean|² and |x - mean|², both without |mean|²: only their order matters.
+        spreads = squares - (2.0 / self.n_seen) * self._dots[: self.count]
+        spread = arrival.square - 2.0 / self.n_seen * arrival.total
+        high, low = float(spreads.max()), float(spreads.min())
+        if spread > high + slack or spread < low - slack:
+            return None
+        rivals = np.flatnonzero(np.abs(distances - distances[chosen]) <= slack)
+        inside = low + slack < spread < high - slack
+        if inside and len(rivals) == 1 and distance < self._spans[chosen] - slack:
+            return chosen
+        extremes = np.flatnonzero((spreads >= high - slack) | (spreads <= low + slack))
+        return self._host_directly(arrival.x_D, rivals, extremes)
+
+    def _slack(self) -> float:
+        """Return a bound of the rounding error of two compared squared distances, and of what `TIE` covers."""
+        rounding = 16 * (self._centres.shape[1] + self.n_seen) * EPS
+        return (TIE + rounding) * 4 * self._reach * self._reach + TINY
+
+    def _add(self, arrival: Arrival, index: int) -> None:
+        """Make the sample a prototype, Eq. (5)."""
+        slot = self.count
+        if not np.may_share_memory(self._centres[slot], arrival.x_D):
+            self._centres[slot] = arrival.x_D
+        self._indices[slot] = index
+        self._supports[slot] = 1
+        self._spans[slot] = self._first_span()
+        self._squares[slot] = arrival.square
+        self._dots[slot] = arrival.total
+        self._bounds[slot] = arrival.square**0.5
+        self._widest = max(self._widest, self._first_span())
+        self.count += 1
+
+    def _merge(self, slot: int, arrival: Arrival) -> tuple[float, float]:
+        """Let a prototype absorb the sample; return the weights of the old centre and of the sample."""
+        keep, take = self._move(slot, arrival.x_D)
+        self._dots[slot] = keep * self._dots[slot] + take * arrival.total
+        self._bounds[slot] = keep * self._bounds[slot] + take * arrival.square**0.5
+        self._reach = max(self._reach, float(self._bounds[slot]))
+        self._widest = max(self._widest, float(self._spans[slot]))
+        return keep, take
+
+    def _squared_distances(self, x_D: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Return the squared distances of `x_D` to some centres, from the features."""
+        return np.concatenate([squared_norms(self._centres[part] - x_D) for part in _parts(slots)])
+
+    def _reserve(self, capacity: int) -> None:
+        if capacity > len(self._centres):
+            capacity = max(capacity, 2 * self.count)
+            for name in _GROWING:
+                setattr(self, name, grown(getattr(self, name), capacity))
+
+    @abstractmethod
+    def _first_span(self) -> float:
+        """Return the squared distance up to which a new prototype absorbs."""
+
+    @abstractmethod
+    def _sum_so_far(self) -> np.ndarray:
+        """Return the sum of the samples before this block (d,)."""
+
+    @abstractmethod
+    def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
+        """Decide as `_host` does, from the features alone.
+
+        `rivals` are the prototypes that may be the chosen one, `extremes` those that may
+        have the highest or the lowest density.
+        """
+
+    @abstractmethod
+    def _move(self, slot: int, x_D: np.ndarray) -> tuple[float, float]:
+        """Update centre, support and radius of a prototype; return the weights of the old centre and of `x_D`."""
+
+
+_GROWING = ("_centres", "_indices", "_supports", "_spans", "_squares", "_dots", "_bounds")
+
+
+class PaperClouds(Clouds):
+    """Soares et al. (2020), Eq. (1) to (6), on features of length 1."""
+
+    _choose = staticmethod(np.argmin)  # Eq. (3)
+
+    def __init__(self, n_features: int, radius: float) -> None:
+        super().__init__(n_features, radius)
+        self._sum = np.zeros(n_features)
+
+    @property
+    def radii(self) -> np.ndarray:
+        return np.sqrt(self._spans[: self.count])
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self._sum / max(self.n_seen, 1)
+
+    def _prepare(self, x_ND: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+        # Unlike the paper, which does not say so: only for unit vectors do its r_0 = sqrt(2 - 2 cos 30°)
+        # and the 1 - |p|² of Eq. (6) have the meaning it gives them.
+        super()._prepare(x_ND, rows, out)
+        normalise(out)
+
+    def _lengths(self, gram_NN: np.ndarray) -> np.ndarray | None:
+        return np.sqrt(np.diagonal(gram_NN))
+
+    def _host(self, arrival: Arrival, products: np.ndarray) -> int | None:
+        self._sum += arrival.x_D
+        return super()._host(arrival, products)
+
+    def _sum_so_far(self) -> np.ndarray:
+        return self._sum
+
+    def _first_span(self) -> float:
+        return self.radius**2
+
+    def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
+        mean_D = self.mean
+        # Eq. (4). Densities fall with the squared distance to the mean, so these are compared; sigma cancels.
+        spreads = self._squared_distances(mean_D, extremes)
+        spread = float(np.sum((x_D - mean_D) ** 2))
+        # Unlike the paper, whose >= and <= add a cloud: at a near tie of densities none is added. The second
+        # sample of a class always ties with the first, and only rounding would decide.
+        if _exceeds(spread, float(spreads.max())) or _exceeds(float(spreads.min()), spread):
+            return None
+        # Eq. (3). Unlike the paper, which is silent: the oldest of the prototypes that tie.
+        distances = self._squared_distances(x_D, rivals)
+        limit = float(distances.min())
+        first = next(k for k, distance in enumerate(distances) if not _exceeds(float(distance), limit))
+        slot = int(rivals[first])
+        return None if _exceeds(float(distances[first]), float(self._spans[slot])) else slot
+
+    def _move(self, slot: int, x_D: np.ndarray) -> tuple[float, float]:
+        support = int(self._supports[slot])
+        # Unlike the paper, which prints the weight of x as S/(S+1): it must be 1/(S+1) for p to stay a mean.
+        keep, take = support / (support + 1), 1 / (support + 1)
+        centre = self._centres[slot]
+        centre *= keep
+        centre += take * x_D
+        square = float(np.sum(centre * centre))
+        self._squares[slot] = square
+        self._supports[slot] += 1
+        # Eq. (6), squared. |p| <= 1 but for rounding.
+        self._spans[slot] = max(0.0, (self._spans[slot] + (1 - square)) / 2)
+        return keep, take
+
+
+class ReleasedClouds(Clouds):
+    """The authors' Python code, decision for decision.
+
+    The mean is brought up to date only when it is asked for: it is of the first `_in_mean` samples, and
+    those after them are the newest prototypes, in order and not yet moved.
+    """
+
+    _choose = staticmethod(np.argmax)  # their argmax: the farthest prototype
+
+    def __init__(self, n_features: int, radius: float) -> None:
+        super().__init__(n_features, radius)
+        self._mean = np.zeros(n_features)
+        self._in_mean = 0
+        self._first_square = 0.0
+
+    @property
+    def radii(self) -> np.ndarray:
+        """r²/2, as the released code stores it."""
+        return self._spans[: self.count] / 2
+
+    @property
+    def mean(self) -> np.ndarray:
+        self._catch_up(self.n_seen)
+        return self._mean
+
+    def stopping_row(self, x_ND: np.ndarray, rows: np.ndarray) -> int | None:
+        # Their array of |x_1|² is a scalar until the second prototype comes; a merge indexes it.
+        if self.n_seen >= 2 or self.n_seen + len(rows) < 2:
+            return None
+        second = int(rows[1 - self.n_seen])
+        first_D, second_D = self.prepared(x_ND[[rows[0], second]])
+        twin = ReleasedClouds(x_ND.shape[1], self.radius)
+        twin._reserve(1)
+        twin.n_seen = 1
+        twin._add(Arrival(self.centres[0] if self.n_seen else first_D, 0.0, 0.0), 0)
+        twin.n_seen = 2
+        only = np.zeros(1, dtype=np.intp)
+        return None if twin._host_directly(second_D, only, only) is None else second
+
+    def _sum_so_far(self) -> np.ndarray:
+        return self.mean * self.n_seen
+
+    def _first_span(self) -> float:
+        return 2 * self.radius
+
+    def _host(self, arrival: Arrival, products: np.ndarray) -> int | None:
+        # `stopping_row` was asked before: the second sample of a class is a prototype.
+        return None if self.n_seen <= 2 else super()._host(arrival, products)
+
+    def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
+        from scipy.spatial.distance import cdist
+
+        mean_D = self._mean_with(x_D)
+        spreads = self._squared_distances(mean_D, extremes)
+        spread = np.sum((x_D - mean_D) ** 2)
+        if spread > spreads.max() or spread < spreads.min():
+            return None
+        distances = np.concatenate([cdist(x_D[None], self._centres[part])[0] for part in _parts(rivals)])
+        farthest = int(np.argmax(distances))
+        slot = int(rivals[farthest])
+        return None if distances[farthest] ** 2 > self._spans[slot] else slot
+
+    def _catch_up(self, n: int) -> None:
+        """Bring the mean up to the first `n` samples, the last of which are the newest prototypes."""
+        for slot in range(self.count - (n - self._in_mean), self.count):
+            self._move_mean(self._centres[slot])
+
+    def _mean_with(self, x_D: np.ndarray) -> np.ndarray:
+        """Return the mean including the sample that is on its way in."""
+        if self._in_mean < self.n_seen:
+            self._catch_up(self.n_seen - 1)
+            self._move_mean(x_D)
+        return self._mean
+
+    def _move_mean(self, x_D: np.ndarray) -> None:
+        # In the order of the released code's operations: its rounding decides ties of densities.
+        n = self._in_mean + 1
+        self._mean *= (n - 1) / n
+        self._mean += x_D / n
+        self._in_mean = n
+
+    def _move(self, slot: int, x_D: np.ndarray) -> tuple[float, float]:
+        self._mean_with(x_D)
+        support = int(self._supports[slot])
+        centre = self._centres[slot]
+        if slot == 0 and support == 1:
+            self._first_square = float(np.sum(centre * centre))
+        # Their C * (S / S + 1) + x / (S + 1), which was to be C * (S / (S + 1)) + x / (S + 1).
+        centre *= 2.0
+        centre += x_D / (support + 1)
+        square = float(np.cumsum(centre * centre)[-1])  # one after the other, as Python's sum adds
+        self._squares[slot] = square
+        self._supports[slot] += 1
+        whole = self._first_square if slot == 0 else 1.0
+        self._spans[slot] = 2 * (0.5 * (self._spans[slot] / 2) + 0.5 * (whole - square) / 2)
+        return 2.0, 1 / (support + 1)
+
+
+def squared_norms(x_ND: np.ndarray) -> np.ndarray:
+    """Return float64 (N,). The bits of a row's value do not depend on the rows beside it."""
+    return np.sum(x_ND * x_ND, axis=1)
+
+
+def normalise(x_ND: np.ndarray) -> None:
+    """Bring the rows to length 1, in place. No row may be zero."""
+    squares_N = squared_norms(x_ND)
+    low, high = SAFE_SQUARES
+    extreme_N = (squares_N < low) | (squares_N > high)
+    if extreme_N.any():
+        x_ND[extreme_N] /= np.abs(x_ND[extreme_N]).max(axis=1, keepdims=True)
+        squares_N = squared_norms(x_ND)
+    x_ND /= np.sqrt(squares_N)[:, None]
+
+
+def _exceeds(a: float, b: float) -> bool:
+    """Return whether a squared distance is larger than another and not tied with it."""
+    return a > b + TIE * max(a, b) + TINY
+
+
+def _parts(slots: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(slots), BLOCK_ROWS):
+        yield slots[start : start + BLOCK_ROWS]

@@ -1,0 +1,171 @@
+"""A board's files: Markdown, CSV, LaTeX and JSON. The same board gives the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import board_latex, board_markdown
+from harness.board_cells import Cell
+from harness.board_rows import Mean, Row
+from harness.comparisons import Comparison, Context
+from harness.errors import RecordError
+from harness.metrics import METRICS
+from harness.records import writable
+
+if TYPE_CHECKING:
+    from harness.boards import Board
+
+__all__ = ["SCHEMA_VERSION", "index", "write_board"]
+
+SCHEMA_VERSION = 1
+
+
+def write_board(board: Board, out: Path) -> list[Path]:
+    """Write `out/DATASET/PROTOCOL` as .md, .csv, .tex and .json; return their paths.
+
+    Each file appears whole or not at all. Raises `RecordError` in one line when one cannot be written.
+    """
+    texts = {
+        ".md": board_markdown.page(board),
+        ".csv": comma_separated(board),
+        ".tex": board_latex.tables(board),
+        ".json": json.dumps(as_json(board), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    with writable(out):
+        return [_replaced(out / _place(board, ending), text) for ending, text in texts.items()]
+
+
+def index(boards: Sequence[Board]) -> str:
+    """Return the Markdown overview of several boards: the best row of each, and where it is."""
+    return board_markdown.index_page(boards, [_place(board, ".md").as_posix() for board in boards])
+
+
+def _place(board: Board, ending: str) -> Path:
+    return Path(_file_name(board.dataset)) / (_file_name(board.protocol) + ending)
+
+
+def _file_name(name: str) -> str:
+    """A name as one part of a path: 'external:covid-ct' becomes 'external-covid-ct', '../x' becomes 'x'."""
+    safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100]
+    if not safe:
+        raise RecordError(f"{name!r} cannot be the name of a board's file")
+    return safe
+
+
+def _replaced(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.write_text(text, "utf-8", newline="")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def comma_separated(board: Board) -> str:
+    """Return one line a row: metrics as shares with every digit, empty where undefined."""
+    text = io.StringIO()
+    lines = []
+    for row in board.rows:
+        line = _summary(row) | {"seeds": " ".join(map(str, row.seeds))}
+        for metric in METRICS:
+            mean = (row.means or {}).get(metric, Mean(None))
+            line |= {metric: mean.value, f"{metric}_sd": mean.sd}
+        lines.append(line | {"notes": "; ".join(row.notes)})
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _summary(row: Row) -> dict[str, Any]:
+    return {
+        "recipe": row.recipe,
+        "rank": row.rank,
+        "status": row.status,
+        "method": row.method,
+        "seeds": row.seeds,
+        "trials": row.trials,
+        "from_scratch": row.from_scratch if row.cells else None,
+        "test_images": row.test_images,
+        "majority_share": row.majority_share,
+        "accuracy_lower_bound": row.bound,
+        "fit_seconds": row.fit_seconds,
+    }
+
+
+def as_json(board: Board) -> dict[str, Any]:
+    """Return all that is known of a board, its cells with their keys and confusion matrices included."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": {
+            "name": board.dataset,
+            "title": board.title,
+            "classes": board.classes,
+            "positive": board.positive,
+            "licence": board.licence,
+            "content": board.content,
+            "images": board.images,
+            "test": board.test,
+        },
+        "protocol": {"name": board.protocol, "folds": board.folds},
+        "cautions": board.cautions,
+        "devices": board.devices,
+        "versions": board.versions,
+        "superseded": board.superseded,
+        "rows": [_row(row, board.positive) for row in board.rows],
+        "comparisons": [_comparison(comparison) for comparison in board.comparisons],
+        "not_comparable": [_context(context) for context in board.context],
+    }
+
+
+def _row(row: Row, positive: str | None) -> dict[str, Any]:
+    return _summary(row) | {
+        "metrics": None if row.means is None else _means(row.means),
+        "notes": row.notes,
+        "cells": [_cell(cell, positive) for cell in row.cells],
+    }
+
+
+def _means(means: Mapping[str, Mean]) -> dict[str, Any]:
+    return {name: {"value": m.value, "sd": m.sd, "reason": m.reason} for name, m in means.items()}
+
+
+def _cell(cell: Cell, positive: str | None) -> dict[str, Any]:
+    result = cell.scores(positive)
+    return {
+        "key": cell.entry.key,
+        "seed": cell.entry.seed,
+        "fold": cell.entry.fold,
+        "finished": cell.entry.finished,
+        "parameters": cell.manifest["model"]["parameters"],
+        "metrics": {m: {"value": result[m].value, "reason": result[m].reason} for m in METRICS},
+        "confusion": result.confusion.tolist(),
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    lines = [
+        {
+            "published": None if line.published is None else line.published.method,
+            "method": None if line.row is None else line.row.method,
+            "recipe": None if line.row is None else line.row.recipe,
+            "status": "not run" if line.row is None else line.row.status,
+            "ours": _means(line.ours),
+            "differences": line.differences,
+        }
+        for line in comparison.lines
+    ]
+    return {"table": comparison.table.model_dump(mode="json", by_alias=True), "lines": lines}
+
+
+def _context(context: Context) -> dict[str, Any]:
+    return {"table": context.table.model_dump(mode="json", by_alias=True), "reason": context.reason}

@@ -1,0 +1,107 @@
+"""LaTeX of boards: tables to input into a paper that loads booktabs."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from harness.board_tables import Table, comparison_table, facts, legend, reading_text, section_table
+
+if TYPE_CHECKING:
+    from harness.boards import Board
+
+__all__ = ["escaped", "tables"]
+
+REPLACED = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "]": "{]}",
+    "`": "{`}",
+    "±": r"$\pm$",
+}
+"""What LaTeX would take for its own; a bracket after a line's end would be an argument of it."""
+
+HEAD = r"""% \input this below \usepackage{booktabs}. What pdfLaTeX's fonts lack appears as its code point there,
+% as itself with LuaLaTeX and XeLaTeX.
+"""
+
+
+def tables(board: Board) -> str:
+    """Return one table environment a recipe and one a comparison."""
+    where = f"{board.title}, {board.protocol} split"
+    about = [f"{what}: {text.rstrip('.')}." for what, text in facts(board) if what != "Versions"]
+    made = [
+        _environment(section_table(section), f"{where}, recipe {section.recipe}.", [*legend(board), *about])
+        for section in board.sections
+    ]
+    made += [
+        _environment(
+            comparison_table(comparison),
+            f"{where}, beside {comparison.table.title}.",
+            [reading_text(board, comparison.table.reading), f"Source: {comparison.table.source}."],
+        )
+        for comparison in board.comparisons
+    ]
+    return HEAD + "".join(f"\n{text}" for text in made)
+
+
+def _environment(table: Table, caption: str, texts: Iterable[str]) -> str:
+    columns = "".join("l" if heading in table.left else "r" for heading in table.headings)
+    notes = [f"({number}) {note}" for number, note in enumerate(table.notes, start=1)]
+    lines = [
+        r"\begin{table*}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _line(table.headings),
+        r"\midrule",
+        *map(_line, table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\raggedright {escaped(text)}" for text in [*texts, *notes]),
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(map(escaped, cells)) + r" \\"
+
+
+def escaped(text: str) -> str:
+    r"""Return `text` on one line, as pdfLaTeX, LuaLaTeX and XeLaTeX print it.
+
+    >>> escaped("50 % of a_b & c")
+    '50 \\% of a\\_b \\& c'
+    """
+    line = unicodedata.normalize("NFC", text)
+    line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
+    return re.sub("-(?=-)", "-{}", "".join(_escaped(character) for character in line))
+
+
+def _escaped(character: str) -> str:
+    if character in REPLACED:
+        return REPLACED[character]
+    if character.isascii() or _latin(character):
+        return character
+    return rf"\ifdefined\Umathchar {character}\else {{[}}U+{ord(character):04X}{{]}}\fi{{}}"
+
+
+def _latin(character: str) -> bool:
+    """Letters with accents up to U+017F: those the fonts of pdfLaTeX know."""
+    return character.isalpha() and "\u00c0" <= character <= "\u017f"

@@ -1,0 +1,123 @@
+"""Markdown of boards, made to be read in a terminal too."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from harness.board_rows import RANKED_BY
+from harness.board_tables import (
+    Table,
+    comparison_table,
+    context_text,
+    facts,
+    legend,
+    reading_text,
+    section_table,
+)
+
+if TYPE_CHECKING:
+    from harness.boards import Board
+
+__all__ = ["escaped", "index_page", "page"]
+
+WIDTH = 110
+
+SPECIAL = re.compile(r"[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")
+"""What Markdown would take for its own; an underscore within a word is none."""
+
+
+def page(board: Board) -> str:
+    """Return the whole board."""
+    parts = [f"# {escaped(board.title)}: {escaped(board.protocol)} split"]
+    parts.append("\n".join(_wrapped("- ", f"**{what}**: {escaped(text)}") for what, text in facts(board)))
+    for section in board.sections:
+        parts += [f"## Recipe {escaped(section.recipe)}", _table(section_table(section))]
+    parts += [_wrapped("", escaped(text)) for text in legend(board)]
+    for comparison in board.comparisons:
+        source = comparison.table
+        parts += [
+            f"## Beside {escaped(source.title)}",
+            _wrapped("", escaped(reading_text(board, source.reading))),
+        ]
+        parts.append(_table(comparison_table(comparison)))
+        parts.append(
+            _bullets([f"Source: {source.source}", *_reading_source(source.reading.source), *source.notes])
+        )
+    if board.context:
+        said = [text for context in board.context for text in context_text(context)]
+        parts += ["## Published, not comparable", _bullets(said)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _reading_source(source: str | None) -> list[str]:
+    return [] if source is None else [f"Reading: {source}"]
+
+
+def _table(table: Table) -> str:
+    """The table, and its notes as a numbered list."""
+    from tabulate import tabulate
+
+    rows = [[escaped(cell) for cell in row] for row in table.rows]
+    align = ["left" if heading in table.left else "right" for heading in table.headings]
+    lines = tabulate(
+        [table.headings, *rows], tablefmt="pipe", colalign=align, disable_numparse=True
+    ).splitlines()
+    # the headings go in as a row, since tabulate makes columns wider than headings of its own
+    text = "\n".join([lines[1], lines[0], *lines[2:]])
+    notes = [_wrapped(f"{number}. ", escaped(note)) for number, note in enumerate(table.notes, start=1)]
+    return "\n\n".join(part for part in (text, "\n".join(notes)) if part)
+
+
+def _bullets(texts: Iterable[str]) -> str:
+    return "\n".join(_wrapped("- ", escaped(text)) for text in texts)
+
+
+def escaped(text: str) -> str:
+    """Return `text` on one line, with nothing left that Markdown would take for its own.
+
+    >>> escaped("a_b | *c*")
+    'a_b \\\\| \\\\*c\\\\*'
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return SPECIAL.sub(lambda match: "\\" + match[0], line)
+
+
+def _wrapped(mark: str, text: str) -> str:
+    """Lines of at most `WIDTH` characters, a list's mark before the first."""
+    lines = textwrap.wrap(text, WIDTH - len(mark), break_long_words=False, break_on_hyphens=False) or [""]
+    return mark + ("\n" + " " * len(mark)).join([lines[0], *map(_continued, lines[1:])])
+
+
+def _continued(line: str) -> str:
+    """A line that would begin a list or heading of its own, kept from it."""
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", re.sub(r"^([-+#=])", r"\\\1", line))
+
+
+def index_page(boards: Sequence[Board], links: Sequence[str]) -> str:
+    """Return one line a board: its best row and where it is."""
+    from tabulate import tabulate
+
+    rows = []
+    for board, link in zip(boards, links, strict=True):
+        name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}]({quote(link)})"
+        rows.append([name, *_best(board), ", ".join(map(str, board.seeds))])
+    headings = ["Board", "Recipe", "Best row", "F1", "Seeds"]
+    align = ["left", "left", "left", "right", "left"]
+    text = tabulate(rows, headings, tablefmt="pipe", colalign=align, disable_numparse=True)
+    said = "Best: the first by F1 (percent) of the most thorough recipe with a ranked row."
+    return f"# Boards\n\n{text}\n\n{said}\n"
+
+
+def _best(board: Board) -> list[str]:
+    """Recipe, method and F1 of the first ranked row."""
+    for section in board.sections:
+        first = [row for row in section.rows if row.rank == 1]
+        if first and first[0].means is not None:
+            value = first[0].means[RANKED_BY].value or 0.0
+            methods = ", ".join(escaped(row.method) for row in first)
+            return [escaped(section.recipe), methods, f"{100 * value:.2f}"]
+    return ["-", "none ranked", "-"]

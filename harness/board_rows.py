@@ -1,0 +1,218 @@
+"""Rows of a board: means over cells, whether they may be ranked, and their rank."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from harness.board_cells import Cell
+from harness.metrics import METRICS, Auc, Score, lower_bound
+from harness.types import unique
+
+__all__ = ["RANKED_BY", "Mean", "Row", "means", "rows_of"]
+
+RANKED_BY = "f1"
+"""The papers lead with F1: both abstracts name it."""
+
+NOTED_PARAMETERS = {"backbone": "features of {}", "network": "network {}", "size_px": "images of {0}x{0}"}
+"""Parameters that a reader must know to judge a row, and how they are told."""
+
+SPLIT_NETWORK = "split-network"
+"""The backbone of heads for which no pretrained one can be had: trained on the training part of the split."""
+
+SAME = 1e-12
+"""Means that differ by less are equal: the order of a sum can make such a difference."""
+
+Status = Literal["ranked", "under-trained", "not ranked", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A metric's mean over seeds and folds and, with several seeds, its standard deviation over seeds."""
+
+    value: float | None
+    sd: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method at a recipe. `cells` are its finished ones; a failed row has none and `notes` that say why.
+
+    `test_images` counts the images one seed is tested on, `majority_share` is that of the largest
+    class among them, `bound` the lower bound of the accuracy that has to exceed it.
+    """
+
+    method: str
+    label: str
+    recipe: str
+    status: Status
+    cells: tuple[Cell, ...] = ()
+    means: dict[str, Mean] | None = None
+    rank: int | None = None
+    test_images: int | None = None
+    majority_share: float | None = None
+    bound: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({cell.entry.seed for cell in self.cells})
+
+    @property
+    def trials(self) -> int | None:
+        """How many settings were tried for one cell; 0 without tuning, None when no cell is finished."""
+        if not self.cells:
+            return None
+        tuning = self.cells[0].manifest["tuning"]
+        return 0 if tuning is None else int(tuning["trials"])
+
+    @property
+    def from_scratch(self) -> bool:
+        """True when nothing that the row rests on was pretrained, though it could have been."""
+        manifests = [cell.manifest for cell in self.cells]
+        return any(w["sha256"] is None for manifest in manifests for w in manifest["weights"]) or any(
+            m["model"]["parameters"].get("backbone") == SPLIT_NETWORK for m in manifests
+        )
+
+    @property
+    def fit_seconds(self) -> float | None:
+        """The mean time of the final fit, None when it was not recorded for every cell."""
+        times = [cell.manifest["durations"].get("fit_seconds") for cell in self.cells]
+        return None if not times or None in times else math.fsum(times) / len(times)
+
+
+def means(cells: Sequence[Cell], positive: str | None, auc: Auc = "scores") -> dict[str, Mean]:
+    """Return every metric's mean: computed per cell, averaged over a seed's folds, then over seeds.
+
+    A metric that is undefined in one cell has no mean.
+    """
+    scored = [(cell, cell.scores(positive, auc)) for cell in cells]
+    return {metric: _mean([(cell, s[metric]) for cell, s in scored]) for metric in METRICS}
+
+
+def _mean(scored: Sequence[tuple[Cell, Score]]) -> Mean:
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for cell, score in scored:
+        if score.value is None:
+            return Mean(None, reason=_in_words(cell, score.reason or ""))
+        by_seed[cell.entry.seed].append(score.value)
+    values = [math.fsum(of_seed) / len(of_seed) for _, of_seed in sorted(by_seed.items())]
+    mean = math.fsum(values) / len(values)
+    if len(values) == 1:
+        return Mean(mean)
+    return Mean(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)))
+
+
+def _in_words(cell: Cell, reason: str) -> str:
+    """A reason with the class's name, and where it arose."""
+    named = re.sub(r"class number (\d+)", lambda m: f"class {cell.classes[int(m[1])]!r}", reason)
+    return f"{named} ({cell.where})"
+
+
+def rows_of(cells: Sequence[Cell], positive: str | None) -> list[Row]:
+    """Return the rows of one recipe: ranked, then those that are not, then the failed.
+
+    Only rows that are clearly above the majority class are ranked.
+    """
+    by_method: dict[str, list[Cell]] = defaultdict(list)
+    for cell in sorted(cells, key=lambda c: (c.entry.slot, c.entry.age)):
+        by_method[cell.entry.method].append(cell)
+    places = {cell.place: cell.where for cell in cells}
+    finished = [_row(method, of_it, positive, places) for method, of_it in by_method.items()]
+    failed = [_failed_row(method, of_it) for method, of_it in by_method.items()]
+    return _ranked([row for row in finished if row is not None]) + [row for row in failed if row is not None]
+
+
+def _row(
+    method: str, cells: Sequence[Cell], positive: str | None, places: dict[tuple[int, int], str]
+) -> Row | None:
+    done = tuple(cell for cell in cells if cell.failure is None)
+    if not done:
+        return None
+    found = means(done, positive)
+    labels = Counter(label for cell in done for label in _labels(cell))
+    test_images = round(sum(labels.values()) / len({cell.entry.seed for cell in done}))
+    share = max(labels.values()) / sum(labels.values())
+    accuracy = found["accuracy"].value
+    assert accuracy is not None
+    bound = lower_bound(accuracy, test_images)
+    status: Status = "ranked" if bound > share else "under-trained"
+    if status == "ranked" and found[RANKED_BY].value is None:
+        status = "not ranked"
+    return Row(
+        method=method,
+        label=done[0].entry.label,
+        recipe=done[0].entry.recipe,
+        status=status,
+        cells=done,
+        means=found,
+        test_images=test_images,
+        majority_share=share,
+        bound=bound,
+        notes=tuple(unique(_notes(done, found, places))),
+    )
+
+
+def _labels(cell: Cell) -> list[int]:
+    assert cell.labels is not None
+    return [int(label) for label in cell.labels]
+
+
+def _notes(
+    cells: Sequence[Cell], found: dict[str, Mean], places: dict[tuple[int, int], str]
+) -> Iterable[str]:
+    for cell in cells:
+        for weights in cell.manifest["weights"]:
+            network, reason = weights["network"], weights["reason"] or "no weights"
+            yield f"pretrained {network}" if weights["sha256"] else f"{network} not pretrained: {reason}"
+    networks = {weights["network"] for cell in cells for weights in cell.manifest["weights"]}
+    for cell in cells:
+        parameters = cell.manifest["model"]["parameters"]
+        for name, words in NOTED_PARAMETERS.items():
+            if parameters.get(name) is not None and parameters[name] not in networks:
+                yield words.format(parameters[name])
+    for cell in cells:
+        yield from cell.manifest["notes"]
+    missing = sorted(places.keys() - {cell.place for cell in cells})
+    if missing:
+        yield f"without {', '.join(places[place] for place in missing)}"
+    for metric, mean in found.items():
+        if mean.reason is not None:
+            yield f"{metric.replace('_', ' ')} undefined: {mean.reason}"
+
+
+def _failed_row(method: str, cells: Sequence[Cell]) -> Row | None:
+    """The failures of a method as one row, the reason told once for all seeds and folds it struck."""
+    struck: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        if cell.failure is not None:
+            struck[cell.failure].append(cell.where)
+    if not struck:
+        return None
+    notes = tuple(f"{', '.join(places)}: {reason}" for reason, places in struck.items())
+    entry = cells[0].entry
+    return Row(method=method, label=entry.label, recipe=entry.recipe, status="failed", notes=notes)
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    """Give ranks 1, 2, 2, 4 ... by F1; the rows without a rank come last."""
+    order = ("ranked", "not ranked", "under-trained")
+    ordered = sorted(rows, key=lambda row: (order.index(row.status), -_value(row), row.method))
+    ranked: list[Row] = []
+    for place, row in enumerate(ordered, start=1):
+        if row.status != "ranked":
+            ranked.append(row)
+            continue
+        equal = bool(ranked) and _value(ranked[-1]) - _value(row) < SAME
+        ranked.append(replace(row, rank=ranked[-1].rank if equal else place))
+    return ranked
+
+
+def _value(row: Row) -> float:
+    value = None if row.means is None else row.means[RANKED_BY].value
+    return -1.0 if value is None else value

@@ -1,0 +1,243 @@
+"""A board's tables and sentences as plain text, the same for every file format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.board_rows import Mean, Row
+from harness.comparisons import Comparison, Context, Line
+from harness.metrics import METRICS
+from harness.published import PUBLISHED_METRICS, PublishedTable, Reading
+
+if TYPE_CHECKING:
+    from harness.boards import Board, Section
+
+__all__ = [
+    "HEADINGS",
+    "Table",
+    "comparison_table",
+    "context_text",
+    "facts",
+    "legend",
+    "reading_text",
+    "section_table",
+]
+
+HEADINGS = {
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "specificity": "Spec.",
+    "balanced_accuracy": "Bal.",
+    "brier": "Brier",
+}
+
+PROTOCOLS = {
+    "official": "as the dataset's authors published it",
+    "random": "80/20 within each class, drawn anew for each seed",
+    "group-kfold": "{folds} folds, no patient (or other group) on two sides",
+}
+
+LONGEST_NOTE = 400
+"""Characters of a note that a table shows; the JSON holds all of it."""
+
+NONE = "-"
+"""What stands where there is no number."""
+
+
+@dataclass
+class Table:
+    """Headings, cells, and the notes that the last column numbers. Columns in `left` are flush left."""
+
+    headings: Sequence[str]
+    left: frozenset[str]
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def number(self, notes: Iterable[str]) -> str:
+        """Return the number of these notes taken together, added where they are new; '' when there is none."""
+        note = _shortened("; ".join(" ".join(note.split()).rstrip(".") for note in notes))
+        if not note:
+            return ""
+        if note not in self.notes:
+            self.notes.append(note)
+        return str(self.notes.index(note) + 1)
+
+
+def _shortened(note: str) -> str:
+    return (
+        note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE].rstrip()} ... (all of it in the JSON)"
+    )
+
+
+def section_table(section: Section) -> Table:
+    """Return the rows of one recipe in the papers' columns."""
+    headings = ["Rank", "Method", *HEADINGS.values(), "Seeds", "Trials", "Fit s", "Notes"]
+    table = Table(headings, frozenset({"Rank", "Method", "Notes"}))
+    for row in section.rows:
+        rank = row.status if row.rank is None else str(row.rank)
+        seconds = NONE if row.fit_seconds is None else f"{row.fit_seconds:.1f}"
+        values = [_value(metric, (row.means or {}).get(metric)) for metric in METRICS]
+        counts = [str(len(row.seeds)) if row.cells else NONE, NONE if row.trials is None else str(row.trials)]
+        table.rows.append([rank, _named(row), *values, *counts, seconds, table.number(row.notes)])
+    return table
+
+
+def _named(row: Row) -> str:
+    return f"{row.method}, from scratch" if row.from_scratch else row.method
+
+
+def _value(metric: str, mean: Mean | None) -> str:
+    """Percent with two decimals, with one and the deviation where there is one; Brier as it is."""
+    if mean is None or mean.value is None:
+        return NONE
+    if metric == "brier":
+        return f"{mean.value:.3f}"
+    if mean.sd is None:
+        return f"{100 * mean.value:.2f}"
+    return f"{100 * mean.value:.1f}±{100 * mean.sd:.1f}"
+
+
+def legend(board: Board) -> list[str]:
+    """Return what a reader needs to read the tables of `section_table`."""
+    sentences = [
+        "Ranked by F1 within a recipe; equal values share a rank.",
+        "Percent, Brier excepted; every metric is computed per cell (seed and fold), then averaged.",
+    ]
+    if any(len(row.seeds) > 1 for row in board.rows):
+        sentences.append("± is the standard deviation over seeds.")
+    sentences.append(
+        "Spec. is specificity, Bal. balanced accuracy, Trials the settings tried in tuning (0 or 1: the defaults), "
+        "Fit s the seconds of the last fit, tuning apart."
+    )
+    return [" ".join(sentences), *_rule(board.rows)]
+
+
+def _rule(rows: Sequence[Row]) -> list[str]:
+    """The rule for being ranked, with its numbers."""
+    tested = [(r.test_images, r.majority_share) for r in rows if r.test_images and r.majority_share]
+    if not tested:
+        return []
+    images = _span([images for images, _ in tested], "d")
+    shares = _span([100 * share for _, share in tested], ".1f")
+    return [
+        "Only a row clearly above the majority class is ranked: the one-sided 95 % lower bound (Wilson) of its "
+        f"accuracy on {images} test images must exceed that class's share of them, {shares} %. "
+        "The others are under-trained."
+    ]
+
+
+def _span(values: Sequence[float], form: str) -> str:
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return published rows, each followed by ours with the difference, to the digits that were printed."""
+    source = comparison.table
+    headings = ["Published", "Here", *(HEADINGS[metric] for metric in PUBLISHED_METRICS), "Notes"]
+    table = Table(headings, frozenset({"Published", "Here", "Notes"}))
+    told: set[str] = set()
+    for line in comparison.lines:
+        if line.published is not None and line.published.method not in told:
+            told.add(line.published.method)
+            values = [_printed(line.published[m], source.digits(line.published)) for m in PUBLISHED_METRICS]
+            table.rows.append([line.published.method, "", *values, table.number(line.published.notes)])
+        first = NONE if line.published is None else ""
+        table.rows.append([first, *_ours(line, source), table.number(_line_notes(line, source))])
+    return table
+
+
+def _printed(value: float | None, decimals: int) -> str:
+    return NONE if value is None else f"{value:.{decimals}f}"
+
+
+def _ours(line: Line, source: PublishedTable) -> list[str]:
+    if line.row is None:
+        return ["not run", *[NONE] * len(PUBLISHED_METRICS)]
+    status = "" if line.row.status == "ranked" else f", {line.row.status}"
+    digits = source.decimals if line.published is None else source.digits(line.published)
+    values = [
+        _with_difference(line.ours.get(metric), line.differences.get(metric), digits)
+        for metric in PUBLISHED_METRICS
+    ]
+    return [f"{_named(line.row)}, {line.row.recipe}{status}", *values]
+
+
+def _with_difference(mean: Mean | None, difference: float | None, decimals: int) -> str:
+    if mean is None or mean.value is None:
+        return NONE
+    ours = f"{100 * mean.value:.{decimals}f}"
+    # adding 0.0 turns the -0.0 of a rounded difference into 0.0
+    return ours if difference is None else f"{ours} ({round(100 * difference, decimals) + 0.0:+.{decimals}f})"
+
+
+def _line_notes(line: Line, source: PublishedTable) -> Iterable[str]:
+    if line.row is None:
+        return
+    if line.published is None and line.row.label in source.named_without_row:
+        yield f"{line.row.label}: the source names this method and reports no row of it"
+    for metric in PUBLISHED_METRICS:
+        mean = line.ours.get(metric)
+        if mean is not None and mean.reason is not None:
+            yield f"{HEADINGS[metric]} undefined in this reading: {mean.reason}"
+        if (
+            line.published is not None
+            and line.published[metric] is not None
+            and not source.reading.covers(metric)
+        ):
+            yield f"{HEADINGS[metric]} not compared: how it was computed is not known"
+
+
+def reading_text(board: Board, reading: Reading) -> str:
+    """Return how a published table counts, beside how the rest of the board does."""
+    return (
+        f"Both sides in the reading of the source: {reading.words}. (The ranking above: {_own_reading(board)}.) "
+        "In brackets ours minus published, in percentage points; of each method the most thorough recipe."
+    )
+
+
+def _own_reading(board: Board) -> str:
+    if board.positive is None or len(board.classes) > 2:
+        return f"means over {len(board.classes)} classes, each against the rest, AUC of scores"
+    return Reading(positive=board.positive, auc="scores").words
+
+
+def context_text(context: Context) -> list[str]:
+    """Return one sentence a published row that nothing here can be compared with."""
+    lines = []
+    for row in context.table.rows:
+        figures = ", ".join(
+            f"{HEADINGS[m]} {_printed(row[m], context.table.digits(row))}"
+            for m in PUBLISHED_METRICS
+            if row[m] is not None
+        )
+        lines.append(f"{context.table.title}, {row.method}: {figures}. Not comparable: {context.reason}.")
+    return lines
+
+
+def facts(board: Board) -> list[tuple[str, str]]:
+    """Return (what, text) of all that is to be known of a board before its rows."""
+    names = {"train": "training", "val": "validation", "test": "test"}
+    images = ", ".join(
+        f"{_span(board.images[p], 'd')} {name}" for p, name in names.items() if p in board.images
+    )
+    by_class = ", ".join(f"{count} {name}" for name, count in board.test.items())
+    tested = f"{' a fold; tested on' if board.folds > 1 else ''} ({by_class})"
+    split = PROTOCOLS.get(board.protocol, "").format(folds=board.folds)
+    seeds = f"seed{'s' * (len(board.seeds) > 1)} {', '.join(map(str, board.seeds))}"
+    said = [
+        ("Split", f"{board.protocol} ({split})" if split else board.protocol),
+        ("Images", f"{images}{tested}" if images else "no cell is finished"),
+        ("Reading", _own_reading(board) if board.classes else ""),
+        ("Ran", "; ".join([seeds, *board.devices]) if board.seeds else ""),
+        ("Versions", ", ".join(f"{name} {' / '.join(v)}" for name, v in board.versions.items())),
+        ("Licence of the images", board.licence or ""),
+        ("Older records", f"{board.superseded}, superseded by newer ones" if board.superseded else ""),
+        *(("Caution", caution) for caution in board.cautions),
+    ]
+    return [(what, text) for what, text in said if text]
