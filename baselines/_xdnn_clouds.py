@@ -9,9 +9,8 @@ directly, in the space of the features, with arithmetic that does not depend on 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,19 +21,18 @@ __all__ = ["Clouds", "PaperClouds", "ReleasedClouds"]
 BLOCK_ROWS = 1024
 """Samples whose products are computed at once: 8 MB a thousand prototypes, and large enough for BLAS."""
 
+CACHED_ROWS = 16
+"""Rows that are squared at once: they and their squares stay in a processor's cache."""
+
 TIE = 1e-10
 """Two squared distances that differ relatively by less are the same (paper variant)."""
 
 TINY = TIE**2
 """Unit vectors that differ by less than `TIE` are the same: the floor under `TIE` for squared distances."""
 
-SAFE_SQUARES = (1e-280, 1e280)
-"""Sums of squares inside these neither overflow nor lose digits to underflow."""
 
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A sample on its way in: features, squared norm and product with the sum of all samples including it."""
+class Arrival(NamedTuple):
+    """A sample on its way in: its features, squared norm and product with the sum of all samples up to it."""
 
     x_D: np.ndarray
     square: float
@@ -50,9 +48,6 @@ class Clouds(ABC):
     n_seen : number of samples taken in.
     """
 
-    _choose: Callable[..., Any]
-    """`np.argmin` or `np.argmax` over squared distances: which prototype is asked to absorb a sample."""
-
     def __init__(self, n_features: int, radius: float) -> None:
         self.radius = radius
         self.count = 0
@@ -65,7 +60,8 @@ class Clouds(ABC):
         self._dots = np.empty(0)  # <p, sum of all samples so far>
         self._bounds = np.empty(0)  # |p| had nothing cancelled: what rounding errors grow with
         self._reach = 0.0  # largest of the bounds and of the norms of samples
-        self._widest = 0.0  # no span is larger
+        self._slack = 0.0  # bound of the rounding error of two compared squared distances, and of what ties
+        self._widest = self._first_span  # no span is larger
 
     @property
     def centres(self) -> np.ndarray:
@@ -92,10 +88,10 @@ class Clouds(ABC):
     def mean(self) -> np.ndarray:
         """float64 (d,): the mean of the samples so far."""
 
-    def prepared(self, x_ND: np.ndarray) -> np.ndarray:
-        """Return the rows as float64 in the space of the prototypes."""
+    def prepared(self, x_ND: np.ndarray, squares_N: np.ndarray) -> np.ndarray:
+        """Return rows of these squared norms as float64 in the space of the prototypes."""
         prepared_ND = np.empty(x_ND.shape)
-        self._prepare(x_ND, np.arange(len(x_ND)), prepared_ND)
+        self._prepare(x_ND, squares_N, np.arange(len(x_ND)), prepared_ND)
         return prepared_ND
 
     def stopping_row(self, x_ND: np.ndarray, rows: np.ndarray) -> int | None:
@@ -105,6 +101,7 @@ class Clouds(ABC):
     def absorb(
         self,
         x_ND: np.ndarray,
+        squares_N: np.ndarray,
         rows: np.ndarray,
         first_index: int,
         product: Product,
@@ -115,6 +112,7 @@ class Clouds(ABC):
         Parameters
         ----------
         x_ND : finite features (and no zero row where rows are normalised).
+        squares_N : their squared norms.
         rows : which of them belong to this class.
         first_index : the number of row 0 of `x_ND` among all samples ever seen.
         product : how inner products are computed.
@@ -123,9 +121,9 @@ class Clouds(ABC):
         self._reserve(self.count + len(rows))
         for start in range(0, len(rows), BLOCK_ROWS):
             block_rows = rows[start : start + BLOCK_ROWS]
-            # The rows wait where the next centres will be: one that becomes a prototype need not be copied.
+            # The rows wait where the next centres will be: most that become prototypes need not be moved.
             x_BD = self._centres[self.count : self.count + len(block_rows)]
-            self._prepare(x_ND, block_rows, x_BD)
+            self._prepare(x_ND, squares_N, block_rows, x_BD)
             if gram_NN is None:
                 block = self._computed_block(x_BD, product)
             else:
@@ -135,7 +133,7 @@ class Clouds(ABC):
     def __getstate__(self) -> dict[str, Any]:
         return {k: v[: self.count] if k in _GROWING else v for k, v in self.__dict__.items()}
 
-    def _prepare(self, x_ND: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    def _prepare(self, x_ND: np.ndarray, squares_N: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
         """Write some rows of `x_ND` to `out` as they are in the space of the prototypes."""
         if x_ND.dtype == np.float64:
             np.take(x_ND, rows, axis=0, out=out, mode="clip")
@@ -168,15 +166,18 @@ class Clouds(ABC):
         return x_BD @ self._sum_so_far() if self.n_seen else np.zeros(len(x_BD))
 
     def _absorb_block(self, x_BD: np.ndarray, indices: np.ndarray, block: Block) -> None:
+        first = self.count
         self._reach = max(self._reach, float(block.squares.max()) ** 0.5)
-        for row, x_D in enumerate(x_BD):
+        self._set_slack(self.n_seen + len(x_BD))
+        for row, (x_D, square) in enumerate(zip(x_BD, block.squares.tolist(), strict=True)):
             products, total = block.products(row)
             self.n_seen += 1
-            self._dots[: self.count] += products
-            arrival = Arrival(x_D, float(block.squares[row]), total)
+            dots = self._dots[: self.count]
+            dots += products
+            arrival = Arrival(x_D, square, total)
             slot = self._host(arrival, products)
             if slot is None:
-                self._add(arrival, int(indices[row]))
+                self._add(arrival, indices[row], is_in_place=self.count == first + row)
                 block.add(row)
             else:
                 keep, take = self._merge(slot, arrival)
@@ -190,11 +191,11 @@ class Clouds(ABC):
         if not self.count:
             return None
         squares = self._squares[: self.count]
-        slack = self._slack()
+        slack = self._slack
         products *= -2.0
         products += squares
         distances = products  # |p - x|² - |x|²
-        chosen = int(self._choose(distances))
+        chosen = self._choose(distances)
         distance = float(distances[chosen]) + arrival.square
         if distance > self._widest + slack:
             return None
@@ -211,31 +212,31 @@ class Clouds(ABC):
         extremes = np.flatnonzero((spreads >= high - slack) | (spreads <= low + slack))
         return self._host_directly(arrival.x_D, rivals, extremes)
 
-    def _slack(self) -> float:
-        """Return a bound of the rounding error of two compared squared distances, and of what `TIE` covers."""
-        rounding = 16 * (self._centres.shape[1] + self.n_seen) * EPS
-        return (TIE + rounding) * 4 * self._reach * self._reach + TINY
+    def _set_slack(self, n_seen: int) -> None:
+        rounding = 16 * (self._centres.shape[1] + n_seen) * EPS
+        self._slack = (TIE + rounding) * 4 * self._reach**2 + TINY
 
-    def _add(self, arrival: Arrival, index: int) -> None:
+    def _add(self, arrival: Arrival, index: int, is_in_place: bool) -> None:
         """Make the sample a prototype, Eq. (5)."""
         slot = self.count
-        if not np.may_share_memory(self._centres[slot], arrival.x_D):
+        if not is_in_place:
             self._centres[slot] = arrival.x_D
         self._indices[slot] = index
         self._supports[slot] = 1
-        self._spans[slot] = self._first_span()
+        self._spans[slot] = self._first_span
         self._squares[slot] = arrival.square
         self._dots[slot] = arrival.total
         self._bounds[slot] = arrival.square**0.5
-        self._widest = max(self._widest, self._first_span())
-        self.count += 1
+        self.count = slot + 1
 
     def _merge(self, slot: int, arrival: Arrival) -> tuple[float, float]:
         """Let a prototype absorb the sample; return the weights of the old centre and of the sample."""
         keep, take = self._move(slot, arrival.x_D)
         self._dots[slot] = keep * self._dots[slot] + take * arrival.total
         self._bounds[slot] = keep * self._bounds[slot] + take * arrival.square**0.5
-        self._reach = max(self._reach, float(self._bounds[slot]))
+        if self._bounds[slot] > self._reach:
+            self._reach = float(self._bounds[slot])
+            self._set_slack(self.n_seen + BLOCK_ROWS)
         self._widest = max(self._widest, float(self._spans[slot]))
         return keep, take
 
@@ -249,9 +250,14 @@ class Clouds(ABC):
             for name in _GROWING:
                 setattr(self, name, grown(getattr(self, name), capacity))
 
+    @property
     @abstractmethod
     def _first_span(self) -> float:
-        """Return the squared distance up to which a new prototype absorbs."""
+        """The squared distance up to which a new prototype absorbs."""
+
+    @abstractmethod
+    def _choose(self, distances: np.ndarray) -> int:
+        """Return the prototype that is asked to absorb a sample, by its distances."""
 
     @abstractmethod
     def _sum_so_far(self) -> np.ndarray:
@@ -276,8 +282,6 @@ _GROWING = ("_centres", "_indices", "_supports", "_spans", "_squares", "_dots", 
 class PaperClouds(Clouds):
     """Soares et al. (2020), Eq. (1) to (6), on features of length 1."""
 
-    _choose = staticmethod(np.argmin)  # Eq. (3)
-
     def __init__(self, n_features: int, radius: float) -> None:
         super().__init__(n_features, radius)
         self._sum = np.zeros(n_features)
@@ -290,11 +294,11 @@ class PaperClouds(Clouds):
     def mean(self) -> np.ndarray:
         return self._sum / max(self.n_seen, 1)
 
-    def _prepare(self, x_ND: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    def _prepare(self, x_ND: np.ndarray, squares_N: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
         # Unlike the paper, which does not say so: only for unit vectors do its r_0 = sqrt(2 - 2 cos 30°)
         # and the 1 - |p|² of Eq. (6) have the meaning it gives them.
-        super()._prepare(x_ND, rows, out)
-        normalise(out)
+        super()._prepare(x_ND, squares_N, rows, out)
+        normalise(out, squares_N[rows])
 
     def _lengths(self, gram_NN: np.ndarray) -> np.ndarray | None:
         return np.sqrt(np.diagonal(gram_NN))
@@ -303,9 +307,13 @@ class PaperClouds(Clouds):
         self._sum += arrival.x_D
         return super()._host(arrival, products)
 
+    def _choose(self, distances: np.ndarray) -> int:
+        return int(distances.argmin())  # Eq. (3)
+
     def _sum_so_far(self) -> np.ndarray:
         return self._sum
 
+    @property
     def _first_span(self) -> float:
         return self.radius**2
 
@@ -347,8 +355,6 @@ class ReleasedClouds(Clouds):
     those after them are the newest prototypes, in order and not yet moved.
     """
 
-    _choose = staticmethod(np.argmax)  # their argmax: the farthest prototype
-
     def __init__(self, n_features: int, radius: float) -> None:
         super().__init__(n_features, radius)
         self._mean = np.zeros(n_features)
@@ -370,18 +376,22 @@ class ReleasedClouds(Clouds):
         if self.n_seen >= 2 or self.n_seen + len(rows) < 2:
             return None
         second = int(rows[1 - self.n_seen])
-        first_D, second_D = self.prepared(x_ND[[rows[0], second]])
+        first_D, second_D = x_ND[[rows[0], second]].astype(np.float64)
         twin = ReleasedClouds(x_ND.shape[1], self.radius)
         twin._reserve(1)
         twin.n_seen = 1
-        twin._add(Arrival(self.centres[0] if self.n_seen else first_D, 0.0, 0.0), 0)
+        twin._add(Arrival(self.centres[0] if self.n_seen else first_D, 0.0, 0.0), 0, is_in_place=False)
         twin.n_seen = 2
         only = np.zeros(1, dtype=np.intp)
         return None if twin._host_directly(second_D, only, only) is None else second
 
+    def _choose(self, distances: np.ndarray) -> int:
+        return int(distances.argmax())  # as theirs: the farthest prototype
+
     def _sum_so_far(self) -> np.ndarray:
         return self.mean * self.n_seen
 
+    @property
     def _first_span(self) -> float:
         return 2 * self.radius
 
@@ -439,19 +449,20 @@ class ReleasedClouds(Clouds):
 
 
 def squared_norms(x_ND: np.ndarray) -> np.ndarray:
-    """Return float64 (N,). The bits of a row's value do not depend on the rows beside it."""
-    return np.sum(x_ND * x_ND, axis=1)
+    """Return float64 (N,), infinite where squares overflow. A row's bits do not depend on the rows beside it."""
+    squares_N = np.empty(len(x_ND))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(x_ND), CACHED_ROWS):
+            x_KD = np.asarray(x_ND[start : start + CACHED_ROWS], dtype=np.float64)
+            squares_N[start : start + CACHED_ROWS] = np.sum(x_KD * x_KD, axis=1)
+    return squares_N
 
 
-def normalise(x_ND: np.ndarray) -> None:
-    """Bring the rows to length 1, in place. No row may be zero."""
-    squares_N = squared_norms(x_ND)
-    low, high = SAFE_SQUARES
-    extreme_N = (squares_N < low) | (squares_N > high)
-    if extreme_N.any():
-        x_ND[extreme_N] /= np.abs(x_ND[extreme_N]).max(axis=1, keepdims=True)
-        squares_N = squared_norms(x_ND)
-    x_ND /= np.sqrt(squares_N)[:, None]
+def normalise(x_ND: np.ndarray, squares_N: np.ndarray) -> None:
+    """Bring rows of these squared norms to length 1, in place."""
+    for start in range(0, len(x_ND), CACHED_ROWS):
+        part = slice(start, start + CACHED_ROWS)
+        x_ND[part] /= np.sqrt(squares_N[part])[:, None]
 
 
 def _exceeds(a: float, b: float) -> bool:

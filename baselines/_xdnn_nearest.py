@@ -9,10 +9,10 @@ import numpy as np
 
 from baselines._xdnn_products import EPS, Product
 
-__all__ = ["LARGEST_FEATURE", "nearest"]
+__all__ = ["LARGEST_NORM", "nearest"]
 
-LARGEST_FEATURE = 1e48
-"""Sixth powers of larger numbers, summed, leave the range of float64."""
+LARGEST_NORM = 1e48
+"""Sixth powers of the features of longer vectors, summed, leave the range of float64."""
 
 QUERY_ROWS = 512
 PROTOTYPE_ROWS = 2048
@@ -30,7 +30,7 @@ def nearest(
 
     Parameters
     ----------
-    x_MD, prototypes_PD : float64, finite, at most `LARGEST_FEATURE`; P >= 1.
+    x_MD, prototypes_PD : float64 rows no longer than `LARGEST_NORM`; P >= 1.
     power : p of the Minkowski distance, an even number: 2 (Euclidean) or 6.
     """
     index_M = np.empty(len(x_MD), dtype=np.intp)
@@ -44,7 +44,9 @@ def nearest(
     return index_M, distance_M
 
 
-def _nearest_of(x_D: np.ndarray, prototypes_PD: np.ndarray, columns: np.ndarray, power: int) -> tuple[int, float]:
+def _nearest_of(
+    x_D: np.ndarray, prototypes_PD: np.ndarray, columns: np.ndarray, power: int
+) -> tuple[int, float]:
     """Return the nearest of a few prototypes and its distance, with SciPy's arithmetic, as the authors' code has it."""
     from scipy.spatial.distance import cdist
 

@@ -91,6 +91,7 @@ class Block:
         self._merged_slots = np.empty(0, dtype=np.intp)
         self._merged = np.empty((0, len(gram_BB)))
         self._products = np.empty(self._n_old + len(gram_BB))
+        self._ones = np.ones(len(gram_BB))
 
     def products(self, row: int) -> tuple[np.ndarray, float]:
         """Return the products of a row with all prototypes of now (P,) and with the sum of all samples up to it.
@@ -105,7 +106,8 @@ class Block:
         n_merged = len(self._merged_places)
         if n_merged:
             products[self._merged_slots[:n_merged]] = self._merged[:n_merged, row]
-        return products, float(self._totals[row] + self._row[: row + 1].sum())
+        within = self._row[: row + 1].dot(self._ones[: row + 1])
+        return products, float(self._totals[row] + within)
 
     def add(self, row: int) -> None:
         """Make the last row that was asked for the newest prototype."""

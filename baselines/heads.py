@@ -222,6 +222,7 @@ class AdaBoost(Head):
     features: .883) and a fit takes 3 s (10 s); on 4096 features a full search would take a minute.
     """
 
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"check": {"n_estimators": 10}, **Head.recipes}
     expected_seconds: ClassVar[Mapping[str, float]] = {"smoke": 2, "quick": 20, "paper": 80}
 
     n_estimators: int = 100

@@ -1,6 +1,6 @@
 """xDNN, the prototype classifier of Soares, Angelov et al. (2020), as printed and as released.
 
-Evidence: to be written.
+EVIDENCE
 """
 
 from __future__ import annotations
@@ -15,21 +15,25 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from baselines._xdnn_clouds import Clouds, PaperClouds, ReleasedClouds
-from baselines._xdnn_nearest import LARGEST_FEATURE, nearest
+from baselines._xdnn_clouds import Clouds, PaperClouds, ReleasedClouds, squared_norms
+from baselines._xdnn_nearest import LARGEST_NORM, nearest
 from baselines._xdnn_products import make_product
+from baselines._xdnn_rules import Explanation, Rule, Winner
 from harness.counters import count
 from harness.errors import DataError, ModelError, UsageError
 
 __all__ = ["XDNN", "BadFeatures", "BadParameter", "Explanation", "ReleasedCodeStops", "Rule", "Winner"]
 
 ANGLE = math.pi / 6
-"""30 degrees: vectors closer than this point in similar directions (Soares et al., 2020, below Eq. 1)."""
+"""30 degrees: vectors at a smaller angle point in similar directions (Soares et al., 2020, below Eq. 1)."""
 
-SHOWN_PROTOTYPES = 5
-"""How many prototypes the text of a rule names."""
+SHARPNESS = 12
+"""Probabilities go with distance^-12: near the smallest log loss on both datasets (docs/xdnn.md, Scores)."""
 
-GRAM_DIGITS = 1e-9
+SMALLEST_NORM = 1e-140
+"""Squares of smaller numbers lose digits to underflow."""
+
+GRAM_TOLERANCE = 1e-9
 """How far, relatively, the diagonal of a given product may be from the rows' squared norms."""
 
 
@@ -38,11 +42,11 @@ class BadFeatures(DataError, ValueError):
 
 
 class BadParameter(UsageError, ValueError):
-    """A variant or radius that xDNN does not have."""
+    """A variant, radius or label that xDNN cannot use."""
 
 
 class ReleasedCodeStops(ModelError, ValueError):
-    """Data on which the authors' code raises IndexError."""
+    """Data on which the authors' code raises an IndexError."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Variant:
 
     clouds: type[Clouds]
     radius: float
-    power: int
+    power: int  # of the Minkowski distance that predicts
 
 
 VARIANTS = {
@@ -60,83 +64,39 @@ VARIANTS = {
 }
 
 
-@dataclass(frozen=True)
-class Rule:
-    """IF image ~ p1 OR image ~ p2 ... THEN class (Soares et al., 2020, Eq. 7).
-
-    `prototypes` are rows of the training set, `supports` the numbers of samples they stand for.
-
-    >>> print(Rule("COVID", (4, 0), (1, 3)))
-    IF (image ~ sample 0, support 3) OR (image ~ sample 4, support 1) THEN class 'COVID'
-    """
-
-    label: Any
-    prototypes: tuple[int, ...]
-    supports: tuple[int, ...]
-
-    def __str__(self) -> str:
-        order = sorted(range(len(self.prototypes)), key=lambda k: -self.supports[k])
-        terms = [
-            f"(image ~ sample {self.prototypes[k]}, support {self.supports[k]})" for k in order[:SHOWN_PROTOTYPES]
-        ]
-        if len(order) > SHOWN_PROTOTYPES:
-            terms.append(f"... {len(order) - SHOWN_PROTOTYPES} more")
-        return f"IF {' OR '.join(terms) or 'nothing'} THEN class {self.label!r}"
-
-
-@dataclass(frozen=True)
-class Winner:
-    """The prototype of one class that is most similar to a query.
-
-    `prototype` counts within the class, `sample` is the row of the training set that founded it.
-    `similarity` is 1 / (1 + distance²), in (0, 1].
-    """
-
-    label: Any
-    prototype: int
-    sample: int
-    support: int
-    distance: float
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why a query was given its label: the winner of each class (Soares et al., 2020, Fig. 2), best first."""
-
-    label: Any
-    winners: tuple[Winner, ...]
-
-
 class XDNN(ClassifierMixin, BaseEstimator):
-    """Prototype classifier that learns in one pass.
+    """Prototype classifier that learns in one pass over the data, class by class.
 
     Parameters
     ----------
     variant : "paper", Eq. (1) to (6) of Soares et al. (2020) on rows normalised to length 1; or
-        "released", the decisions of the authors' Python code. `docs/xdnn.md` lists the differences.
+        "released", the decisions of the authors' Python code. docs/xdnn.md lists the differences.
     radius : initial radius of a prototype, at least 0, in the unit of the variant: r for "paper",
         r²/2 for "released". None means 30 degrees: sqrt(2 - 2 cos 30°) or 1 - cos 30°.
-    device : where matrix products are computed: "cpu" or a torch device such as "cuda". Decisions
-        are the same everywhere.
+    device : where matrix products are computed: "cpu" or a torch device such as "cuda". The
+        prototypes are the same everywhere.
 
     Attributes
     ----------
-    classes_ : labels, sorted.
+    classes_ : the labels, sorted.
     prototypes_ : list with one float64 array (P, d) a class: the centres.
     prototype_indices_ : list of int64 (P,): rows of the training set that founded them, counted over
         all calls of `partial_fit`.
     supports_ : list of int64 (P,): how many samples each stands for.
     radii_ : list of float64 (P,), in the unit of the variant.
-    means_ : list of float64 (d,): mean of the samples of each class.
+    means_ : list of float64 (d,): the mean of each class.
     n_samples_seen_, n_features_in_ : int.
+
+    Notes
+    -----
+    float32 features are taken to float64 first. Time grows with the number of pairs of samples of a
+    class; memory holds the prototypes in float64 and blocks of products.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> X = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> X = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
     >>> model = XDNN().fit(X, ["a", "a", "b"])
-    >>> [list(map(int, s)) for s in model.supports_]
+    >>> [supports.tolist() for supports in model.supports_]
     [[2], [1]]
     >>> model.predict([[0.2, 1.0]]).tolist()
     ['b']
@@ -148,68 +108,71 @@ class XDNN(ClassifierMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X: Any, y: Any, gram: np.ndarray | None = None) -> XDNN:
-        """Learn from N samples in their order; the order matters.
+        """Learn from N samples in their order, which matters.
 
         Parameters
         ----------
         X : float (N, d).
         y : labels (N,).
-        gram : float64 (N, N), X @ X.T when it is at hand (in double precision): saves the product.
+        gram : float64 (N, N), X @ X.T where it is at hand: saves computing it.
 
-        Raises `BadFeatures`, `BadParameter`, `ReleasedCodeStops`; all are ValueErrors.
+        Raises `BadFeatures`, `BadParameter` or `ReleasedCodeStops`; all are ValueErrors.
         """
         variant, radius = self._setting()
-        X, y = self._samples(X, y, reset=True)
+        X, y, squares_N = self._samples(X, y, reset=True)
         if gram is not None:
-            gram = _checked_gram(gram, X)
+            gram = _checked_gram(gram, squares_N)
         classes, codes = np.unique(y, return_inverse=True)
         clouds = [variant.clouds(X.shape[1], radius) for _ in classes]
-        self._learn(clouds, classes, X, codes, 0, gram)
-        self.classes_, self._clouds, self._learned_with = classes, clouds, (self.variant, radius)
-        self.n_samples_seen_ = len(X)
-        return self
+        _refuse_where_released_code_stops(clouds, classes, X, codes, 0)
+        if gram is None:
+            count("grams")
+        for k, cloud in enumerate(clouds):
+            cloud.absorb(X, squares_N, np.flatnonzero(codes == k), 0, make_product(self.device), gram)
+        return self._keep(classes, clouds, len(X))
 
     def partial_fit(self, X: Any, y: Any, classes: Sequence[Any] | None = None) -> XDNN:
-        """Learn from more samples: any partition of the data gives what one `fit` over the same order gives.
+        """Learn from further samples: any cut of the data gives what one `fit` over the same order gives.
 
-        Keeps the prototypes and the mean of each class, no other training rows. New labels may
-        appear in any call; `classes` only declares some in advance, so that they have a column.
-        A call that raises changes nothing.
+        Between calls only the prototypes and the mean of each class are kept, no other samples. New labels
+        may appear in any call; `classes` declares labels in advance, so that they have a column.
+        Raises what `fit` raises; a call that raises changes nothing of what was learned.
         """
         variant, radius = self._setting()
         is_first = not hasattr(self, "classes_")
         if not is_first and self._learned_with != (self.variant, radius):
             raise BadParameter(
-                f"variant and radius were {self._learned_with!r} in earlier calls of partial_fit and are now "
+                f"earlier calls of partial_fit had variant and radius {self._learned_with!r}, this one has "
                 f"{(self.variant, radius)!r}; use fit to start anew"
             )
-        X, y = self._samples(X, y, reset=is_first)
-        known = [] if is_first else [self.classes_]
-        all_classes = _merged_labels([*known, y] if classes is None else [*known, np.asarray(classes), y])
-        by_label = {} if is_first else dict(zip(self.classes_.tolist(), self._clouds, strict=True))
-        clouds = [
-            by_label.get(label) or variant.clouds(X.shape[1], radius) for label in all_classes.tolist()
-        ]
+        X, y, squares_N = self._samples(X, y, reset=is_first)
+        known = {} if is_first else dict(zip(self.classes_.tolist(), self._clouds, strict=True))
         seen = 0 if is_first else self.n_samples_seen_
-        self._learn(clouds, all_classes, X, np.searchsorted(all_classes, y), seen, None)
-        self.classes_, self._clouds, self._learned_with = all_classes, clouds, (self.variant, radius)
-        self.n_samples_seen_ = seen + len(X)
-        return self
+        labels = [y] if classes is None else [y, np.asarray(classes)]
+        all_classes = _union(labels if is_first else [self.classes_, *labels])
+        clouds = [known.get(label) or variant.clouds(X.shape[1], radius) for label in all_classes.tolist()]
+        codes = np.searchsorted(all_classes, y)
+        _refuse_where_released_code_stops(clouds, all_classes, X, codes, seen)
+        for k in np.unique(codes):
+            clouds[k].absorb(X, squares_N, np.flatnonzero(codes == k), seen, make_product(self.device))
+        return self._keep(all_classes, clouds, seen + len(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the label of the class with the most similar prototype, (N,)."""
-        check_is_fitted(self, "classes_")
-        return self.classes_[self._winning(self._nearest(X)[1])]
+        """Return the label of the class that has the most similar prototype (N,)."""
+        _, distance_NC = self._nearest(X)
+        return self.classes_[self._winning(distance_NC)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return float64 (N, C) that ranks: TBD."""
-        check_is_fitted(self, "classes_")
-        return self._proba(self._nearest(X)[1])
+        """Return probabilities that rank (N, C): proportional to distance^-12 to the nearest prototype of each class.
 
-    def _proba(self, distance_NC: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            nearest_N = distance_NC.min(axis=1, keepdims=True)
-            weight_NC = np.where(distance_NC == nearest_N, 1.0, (nearest_N / distance_NC) ** 2)
+        Unlike the released code, whose softmax(-distance²) rounds to 0 and 1 and so cannot order images. The
+        largest is that of `predict`: where classes tie, the winner's is one unit in the last place larger.
+        """
+        _, distance_NC = self._nearest(X)
+        nearest_N = distance_NC.min(axis=1, keepdims=True)
+        # A distance of 0 wins outright; where several are 0, they share.
+        ratio_NC = np.divide(nearest_N, distance_NC, out=np.ones_like(distance_NC), where=distance_NC > 0)
+        weight_NC = ratio_NC**SHARPNESS
         proba_NC = weight_NC / weight_NC.sum(axis=1, keepdims=True)
         winning_N = self._winning(distance_NC)
         tied = np.flatnonzero(proba_NC.argmax(axis=1) != winning_N)
@@ -217,42 +180,42 @@ class XDNN(ClassifierMixin, BaseEstimator):
         return proba_NC
 
     def released_scores(self, X: Any) -> np.ndarray:
-        """Return the scores of the authors' code, softmax(-distance²), (N, C)."""
-        check_is_fitted(self, "classes_")
-        return _released_scores(self._nearest(X)[1])
+        """Return what the authors' code calls scores, softmax(-distance²), (N, C)."""
+        _, distance_NC = self._nearest(X)
+        return _softmax_scores(distance_NC)
 
     def rules(self) -> list[Rule]:
-        """Return one rule a class."""
-        check_is_fitted(self, "classes_")
+        """Return the rule of each class; `str` of it is its text."""
         return [
             Rule(label, tuple(clouds.indices.tolist()), tuple(clouds.supports.tolist()))
-            for label, clouds in zip(self.classes_.tolist(), self._clouds, strict=True)
+            for label, clouds in zip(self.classes_.tolist(), self._fitted(), strict=True)
         ]
 
     def explain(self, X: Any) -> list[Explanation]:
-        """Return an explanation for each of N queries."""
-        check_is_fitted(self, "classes_")
+        """Return for each of N queries its label and the winning prototype of each class."""
         index_NC, distance_NC = self._nearest(X)
         labels = self.classes_[self._winning(distance_NC)].tolist()
         return [
-            Explanation(label, self._winners(index_C, distance_C))
+            Explanation(label, self._winners(label, index_C, distance_C))
             for label, index_C, distance_C in zip(labels, index_NC, distance_NC, strict=True)
         ]
 
-    def _winners(self, index_C: np.ndarray, distance_C: np.ndarray) -> tuple[Winner, ...]:
+    def _winners(self, first: Any, index_C: np.ndarray, distance_C: np.ndarray) -> tuple[Winner, ...]:
         winners = [
             Winner(
-                label=self.classes_.tolist()[k],
-                prototype=int(index_C[k]),
-                sample=int(clouds.indices[index_C[k]]),
-                support=int(clouds.supports[index_C[k]]),
-                distance=float(distance_C[k]),
-                similarity=float(1 / (1 + distance_C[k] ** 2)),
+                label=label,
+                prototype=int(index),
+                sample=int(clouds.indices[index]),
+                support=int(clouds.supports[index]),
+                distance=float(distance),
+                similarity=1 / (1 + float(distance) ** 2),
             )
-            for k, clouds in enumerate(self._clouds)
+            for label, clouds, index, distance in zip(
+                self.classes_.tolist(), self._clouds, index_C, distance_C, strict=True
+            )
             if clouds.count
         ]
-        return tuple(sorted(winners, key=lambda winner: winner.distance))
+        return tuple(sorted(winners, key=lambda winner: (winner.distance, winner.label != first)))
 
     @property
     def prototypes_(self) -> list[np.ndarray]:
@@ -278,7 +241,15 @@ class XDNN(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "classes_")
         return self._clouds
 
+    def _keep(self, classes: np.ndarray, clouds: list[Clouds], seen: int) -> XDNN:
+        self.classes_ = classes
+        self.n_samples_seen_ = seen
+        self._clouds = clouds
+        self._learned_with = (self.variant, clouds[0].radius)
+        return self
+
     def _setting(self) -> tuple[Variant, float]:
+        """Return the variant and the radius that the parameters ask for."""
         if self.variant not in VARIANTS:
             raise BadParameter(f"variant must be one of {sorted(VARIANTS)}, got {self.variant!r}")
         variant = VARIANTS[self.variant]
@@ -288,108 +259,110 @@ class XDNN(ClassifierMixin, BaseEstimator):
             radius = float(self.radius)
         except (TypeError, ValueError):
             radius = math.nan
-        if not (math.isfinite(radius) and radius >= 0):
+        if not 0 <= radius < math.inf:
             raise BadParameter(f"radius must be None or a finite number of at least 0, got {self.radius!r}")
         return variant, radius
 
-    def _samples(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _samples(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return features, labels and squared norms of samples to learn from."""
         X, y = validate_data(
-            self, X, y, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False
+            self, X, y, reset=reset, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
         check_classification_targets(y)
-        self._check_features(X)
-        return X, y
-
-    def _check_features(self, X: np.ndarray) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares_N = np.einsum("ij,ij->i", X, X)
-        usual = np.isfinite(squares_N) & (squares_N < LARGEST_FEATURE**2)
-        if self.variant == "paper":
-            usual &= squares_N > 0
-        for row in np.flatnonzero(~usual):
-            _check_row(X[row], int(row), self.variant)
-
-    def _learn(
-        self,
-        clouds: list[Clouds],
-        classes: np.ndarray,
-        X: np.ndarray,
-        codes: np.ndarray,
-        seen: int,
-        gram: np.ndarray | None,
-    ) -> None:
-        rows_by_class = [np.flatnonzero(codes == k) for k in range(len(classes))]
-        for label, cloud, rows in zip(classes.tolist(), clouds, rows_by_class, strict=True):
-            stopping = cloud.stopping_row(X, rows)
-            if stopping is not None:
-                raise ReleasedCodeStops(
-                    f"class {label!r}: sample {stopping + seen}, its second, would be merged into its first, "
-                    f"where the released code stops with an IndexError; use variant='paper', a radius smaller "
-                    f"than {cloud.radius!r}, or another order"
-                )
-        if gram is None:
-            count("grams")
-        for cloud, rows in zip(clouds, rows_by_class, strict=True):
-            cloud.absorb(X, rows, seen, make_product(self.device), gram)
+        return X, y, _checked_squares(X, self.variant)
 
     def _nearest(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the nearest prototype of each class (-1: none) and its distance (inf: none), (N, C)."""
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
-        self._check_features(X)
-        x_ND = self._clouds[0].prepared(X)
-        index_NC = np.full((len(X), len(self.classes_)), -1, dtype=np.intp)
+        all_clouds = self._fitted()
+        X = validate_data(
+            self, X, reset=False, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        )
+        variant, _ = self._learned_with
+        x_ND = all_clouds[0].prepared(X, _checked_squares(X, variant))
+        index_NC = np.full((len(X), len(all_clouds)), -1, dtype=np.intp)
         distance_NC = np.full(index_NC.shape, np.inf)
-        power, product = VARIANTS[self.variant].power, make_product(self.device)
-        for k, clouds in enumerate(self._clouds):
+        power, product = VARIANTS[variant].power, make_product(self.device)
+        for k, clouds in enumerate(all_clouds):
             if clouds.count:
                 index_NC[:, k], distance_NC[:, k] = nearest(x_ND, clouds.centres, power, product)
         return index_NC, distance_NC
 
     def _winning(self, distance_NC: np.ndarray) -> np.ndarray:
-        if self.variant == "paper":
+        """Return the number of the winning class (N,)."""
+        variant, _ = self._learned_with
+        if variant == "paper":
             return distance_NC.argmin(axis=1)
-        # Their argsort(scores)[::-1][0]: of classes whose scores are equal, the last.
-        scores_NC = _released_scores(distance_NC)
+        # The released code sorts the scores ascending and takes the last: of equal ones, the last class.
+        scores_NC = _softmax_scores(distance_NC)
         return scores_NC.shape[1] - 1 - scores_NC[:, ::-1].argmax(axis=1)
 
 
-def _released_scores(distance_NC: np.ndarray) -> np.ndarray:
+def _softmax_scores(distance_NC: np.ndarray) -> np.ndarray:
     from scipy.special import softmax
 
     scores_NC: np.ndarray = softmax(-(distance_NC**2), axis=1)
     return scores_NC
 
 
-def _check_row(x_D: np.ndarray, row: int, variant: str) -> None:
+def _refuse_where_released_code_stops(
+    all_clouds: list[Clouds], classes: np.ndarray, X: np.ndarray, codes: np.ndarray, seen: int
+) -> None:
+    for k, (label, clouds) in enumerate(zip(classes.tolist(), all_clouds, strict=True)):
+        row = clouds.stopping_row(X, np.flatnonzero(codes == k))
+        if row is not None:
+            raise ReleasedCodeStops(
+                f"sample {seen + row}, the second of class {label!r}, would be merged into the first, where the "
+                "released code stops with an IndexError; use variant='paper', another order, or a radius "
+                f"smaller than {clouds.radius!r}"
+            )
+
+
+def _checked_squares(X: np.ndarray, variant: str) -> np.ndarray:
+    """Return the squared norms (N,) of samples that distances can be computed from."""
+    squares_N = squared_norms(X)
+    usual_N = squares_N < LARGEST_NORM**2  # False for NaN
+    if variant == "paper":
+        usual_N &= squares_N > SMALLEST_NORM**2
+    if not usual_N.all():
+        row = int(np.argmin(usual_N))
+        raise BadFeatures(f"sample {row}: {_complaint(X[row])}")
+    return squares_N
+
+
+def _complaint(x_D: np.ndarray) -> str:
+    """Return what is wrong with a sample that cannot be used."""
     strange = np.flatnonzero(~np.isfinite(x_D))
     if len(strange):
         value = "NaN" if np.isnan(x_D[strange[0]]) else "inf"
-        raise BadFeatures(f"sample {row}: feature {strange[0]} is {value}; xDNN needs finite features")
-    largest = np.abs(x_D).max(initial=0.0)
-    if largest > LARGEST_FEATURE:
-        raise BadFeatures(f"sample {row}: a feature of size {largest:g} is beyond {LARGEST_FEATURE:g}; scale the features")
-    if variant == "paper" and largest == 0:
-        raise BadFeatures(f"sample {row}: all features are 0; the paper variant normalises rows to length 1")
+        return f"feature {strange[0]} is {value}; xDNN needs finite features"
+    largest = float(np.abs(x_D).max())
+    if largest == 0:
+        return "all features are 0, and the paper variant has to normalise it to length 1; leave it out"
+    return (
+        f"its largest feature is {largest:g}, and powers of it leave the range of float64; scale the features"
+    )
 
 
-def _checked_gram(gram: Any, X: np.ndarray) -> np.ndarray:
+def _checked_gram(gram: Any, squares_N: np.ndarray) -> np.ndarray:
     gram = np.asarray(gram)
-    if gram.shape != (len(X), len(X)):
-        raise BadFeatures(f"gram must have shape {(len(X), len(X))}, that of X @ X.T; got {gram.shape}")
-    squares_N = np.einsum("ij,ij->i", X, X, dtype=np.float64)
-    wrong = np.flatnonzero(~(np.abs(np.diagonal(gram) - squares_N) <= GRAM_DIGITS * squares_N))
-    if len(wrong):
-        k = int(wrong[0])
+    shape = (len(squares_N), len(squares_N))
+    if gram.shape != shape:
+        raise BadFeatures(f"gram must be X @ X.T, of shape {shape}; got shape {gram.shape}")
+    wrong_N = ~(np.abs(np.diagonal(gram) - squares_N) <= GRAM_TOLERANCE * squares_N)
+    if wrong_N.any():
+        k = int(np.argmax(wrong_N))
         raise BadFeatures(
-            f"gram is not X @ X.T in double precision: entry ({k}, {k}) is {gram[k, k]!r}, expected {squares_N[k]!r}"
+            f"gram is not X @ X.T in double precision: entry ({k}, {k}) is {float(gram[k, k])!r}, "
+            f"expected {float(squares_N[k])!r}; leave it out"
         )
     return gram
 
 
-def _merged_labels(parts: list[np.ndarray]) -> np.ndarray:
-    kinds = {"number" if part.dtype.kind in "biuf" else "text" for part in parts}
-    if len(kinds) > 1:
+def _union(parts: list[np.ndarray]) -> np.ndarray:
+    """Return all labels, sorted, of parts that are all numbers or all text."""
+    if len({part.dtype.kind in "biuf" for part in parts}) > 1:
+        examples = [part[:1].tolist() for part in parts]
         raise BadParameter(
-            f"labels are numbers in one call of partial_fit and text in another: {[part[:1].tolist() for part in parts]!r}"
+            f"labels must be all numbers or all text over the calls of partial_fit, got {examples!r}"
         )
     return np.unique(np.concatenate(parts))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import board_latex, board_markdown
 from harness.board_cells import Cell
-from harness.board_rows import Mean, Row
+from harness.board_rows import RANKED_BY, Mean, Row
 from harness.comparisons import Comparison, Context
 from harness.errors import RecordError
 from harness.metrics import METRICS
@@ -117,6 +117,7 @@ def as_json(board: Board) -> dict[str, Any]:
             "test": board.test,
         },
         "protocol": {"name": board.protocol, "folds": board.folds},
+        "reading": {"positive": board.positive, "auc": "scores", "ranked_by": RANKED_BY},
         "cautions": board.cautions,
         "devices": board.devices,
         "versions": board.versions,

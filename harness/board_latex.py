@@ -35,6 +35,9 @@ REPLACED = {
 }
 """What LaTeX would take for its own; a bracket after a line's end would be an argument of it."""
 
+TOLD = ("Split", "Images", "Reading", "Caution")
+"""Which of a board's facts stand below its tables."""
+
 HEAD = r"""% \input this below \usepackage{booktabs}. What pdfLaTeX's fonts lack appears as its code point there,
 % as itself with LuaLaTeX and XeLaTeX.
 """
@@ -43,7 +46,7 @@ HEAD = r"""% \input this below \usepackage{booktabs}. What pdfLaTeX's fonts lack
 def tables(board: Board) -> str:
     """Return one table environment a recipe and one a comparison."""
     where = f"{board.title}, {board.protocol} split"
-    about = [f"{what}: {text.rstrip('.')}." for what, text in facts(board) if what != "Versions"]
+    about = [f"{what}: {text.rstrip('.')}." for what, text in facts(board) if what in TOLD]
     made = [
         _environment(section_table(section), f"{where}, recipe {section.recipe}.", [*legend(board), *about])
         for section in board.sections

@@ -48,8 +48,7 @@ def page(board: Board) -> str:
             _bullets([f"Source: {source.source}", *_reading_source(source.reading.source), *source.notes])
         )
     if board.context:
-        said = [text for context in board.context for text in context_text(context)]
-        parts += ["## Published, not comparable", _bullets(said)]
+        parts += ["## Published, not comparable", _bullets(map(context_text, board.context))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from harness.board_cells import Cell
 from harness.metrics import METRICS, Auc, Score, lower_bound
@@ -18,11 +18,14 @@ __all__ = ["RANKED_BY", "Mean", "Row", "means", "rows_of"]
 RANKED_BY = "f1"
 """The papers lead with F1: both abstracts name it."""
 
-NOTED_PARAMETERS = {"backbone": "features of {}", "network": "network {}", "size_px": "images of {0}x{0}"}
+NOTED_PARAMETERS = {"size_px": "{} px images"}
 """Parameters that a reader must know to judge a row, and how they are told."""
 
 SPLIT_NETWORK = "split-network"
 """The backbone of heads for which no pretrained one can be had: trained on the training part of the split."""
+
+SCRATCH_NOTE = "trained from scratch"
+"""How a model's note begins that says so."""
 
 SAME = 1e-12
 """Means that differ by less are equal: the order of a sum can make such a difference."""
@@ -73,11 +76,8 @@ class Row:
 
     @property
     def from_scratch(self) -> bool:
-        """True when nothing that the row rests on was pretrained, though it could have been."""
-        manifests = [cell.manifest for cell in self.cells]
-        return any(w["sha256"] is None for manifest in manifests for w in manifest["weights"]) or any(
-            m["model"]["parameters"].get("backbone") == SPLIT_NETWORK for m in manifests
-        )
+        """True when a network that the row rests on was trained without pretrained weights."""
+        return any(_from_scratch(cell.manifest) for cell in self.cells)
 
     @property
     def fit_seconds(self) -> float | None:
@@ -167,14 +167,11 @@ def _notes(
     cells: Sequence[Cell], found: dict[str, Mean], places: dict[tuple[int, int], str]
 ) -> Iterable[str]:
     for cell in cells:
-        for weights in cell.manifest["weights"]:
-            network, reason = weights["network"], weights["reason"] or "no weights"
-            yield f"pretrained {network}" if weights["sha256"] else f"{network} not pretrained: {reason}"
-    networks = {weights["network"] for cell in cells for weights in cell.manifest["weights"]}
+        yield from _about_weights(cell.manifest)
     for cell in cells:
         parameters = cell.manifest["model"]["parameters"]
         for name, words in NOTED_PARAMETERS.items():
-            if parameters.get(name) is not None and parameters[name] not in networks:
+            if parameters.get(name) is not None:
                 yield words.format(parameters[name])
     for cell in cells:
         yield from cell.manifest["notes"]
@@ -184,6 +181,32 @@ def _notes(
     for metric, mean in found.items():
         if mean.reason is not None:
             yield f"{metric.replace('_', ' ')} undefined: {mean.reason}"
+
+
+def _from_scratch(manifest: Mapping[str, Any]) -> bool:
+    return (
+        any(weights["sha256"] is None for weights in manifest["weights"])
+        or manifest["model"]["parameters"].get("backbone") == SPLIT_NETWORK
+        or _says_so(manifest)
+    )
+
+
+def _says_so(manifest: Mapping[str, Any]) -> bool:
+    return any(note.startswith(SCRATCH_NOTE) for note in manifest["notes"])
+
+
+def _about_weights(manifest: Mapping[str, Any]) -> Iterable[str]:
+    """Which pretrained networks a row rests on; of those that could not be had only if the model is silent."""
+    told = {weights["network"] for weights in manifest["weights"]}
+    backbone = manifest["model"]["parameters"].get("backbone")
+    if backbone is not None and backbone not in told | {SPLIT_NETWORK}:
+        yield f"features of {backbone}"
+    for weights in manifest["weights"]:
+        reason = f" ({weights['reason']})" if weights["reason"] else ""
+        if weights["sha256"]:
+            yield f"pretrained {weights['network']}{reason}"
+        elif not _says_so(manifest):
+            yield f"{SCRATCH_NOTE}: no weights of {weights['network']}{reason}"
 
 
 def _failed_row(method: str, cells: Sequence[Cell]) -> Row | None:

@@ -207,17 +207,15 @@ def _own_reading(board: Board) -> str:
     return Reading(positive=board.positive, auc="scores").words
 
 
-def context_text(context: Context) -> list[str]:
-    """Return one sentence a published row that nothing here can be compared with."""
-    lines = []
+def context_text(context: Context) -> str:
+    """Return the rows of a table that nothing here can be compared with, and why not."""
+    rows = []
     for row in context.table.rows:
-        figures = ", ".join(
-            f"{HEADINGS[m]} {_printed(row[m], context.table.digits(row))}"
-            for m in PUBLISHED_METRICS
-            if row[m] is not None
-        )
-        lines.append(f"{context.table.title}, {row.method}: {figures}. Not comparable: {context.reason}.")
-    return lines
+        digits = context.table.digits(row)
+        printed = {HEADINGS[m]: row[m] for m in PUBLISHED_METRICS if row[m] is not None}
+        figures = ", ".join(f"{name} {_printed(value, digits)}" for name, value in printed.items())
+        rows.append(f"{row.method}: {figures}")
+    return f"{context.table.title}. {'; '.join(rows)}. Not comparable: {context.reason}."
 
 
 def facts(board: Board) -> list[tuple[str, str]]:
@@ -227,7 +225,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
         f"{_span(board.images[p], 'd')} {name}" for p, name in names.items() if p in board.images
     )
     by_class = ", ".join(f"{count} {name}" for name, count in board.test.items())
-    tested = f"{' a fold; tested on' if board.folds > 1 else ''} ({by_class})"
+    tested = f" a fold (in all {by_class})" if board.folds > 1 else f" ({by_class})"
     split = PROTOCOLS.get(board.protocol, "").format(folds=board.folds)
     seeds = f"seed{'s' * (len(board.seeds) > 1)} {', '.join(map(str, board.seeds))}"
     said = [

@@ -24,6 +24,9 @@ __all__ = ["Board", "Section", "build_boards", "index", "write_board"]
 RECIPES = ("paper", "quick", "smoke")
 """The order of the sections; other recipes follow by name."""
 
+SHOWN = 5
+"""How many of the skipped files are named."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -168,7 +171,8 @@ def _cautions(
         yield "No patients are known: images of one patient may lie in the training and in the test part."
     skipped = unique(str(name) for cell in cells for name in cell.manifest["dataset"].get("skipped", ()))
     if skipped:
-        yield f"Left out as unreadable (--skip-bad): {len(skipped)} files, {', '.join(skipped)}."
+        more = f" and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
+        yield f"Left out as unreadable (--skip-bad): {', '.join(skipped[:SHOWN])}{more}."
     if any(section.uneven for section in sections):
         yield "Not every row rests on the same seeds and folds: see the column 'Seeds' and the notes."
     if len({cell.manifest.get("engine") for cell in cells}) > 1:
@@ -176,7 +180,8 @@ def _cautions(
 
 
 def _device(device: Mapping[str, Any]) -> str:
-    threads = f", {device['threads']} threads" if device.get("threads") else ""
+    count = device.get("threads")
+    threads = f", {count} thread{'s' * (count > 1)}" if count else ""
     return f"{device['kind']} ({device['name']}{threads})"
 
 

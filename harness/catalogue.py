@@ -102,7 +102,7 @@ def _examples() -> list[str]:
 
 
 def _network(name: str, entry: Mapping[str, Any]) -> Network:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
     return Network(**{**values, "name": name})
 
 

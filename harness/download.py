@@ -49,7 +49,7 @@ PIECE_BYTES = 1 << 18
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 HTTP_DATE = re.compile(r"[A-Za-z0-9,: +-]{10,40}")
-CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
 class Refused(FetchError):
@@ -201,9 +201,11 @@ class _Part:
     def origin(self) -> _Origin | None:
         """Return the origin that was noted; None when there is none or it cannot be read."""
         try:
-            return _Origin(**json.loads(self.note.read_text("utf-8")))
+            noted = _Origin(**json.loads(self.note.read_text("utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+        texts = isinstance(noted.etag or "", str) and isinstance(noted.modified or "", str)
+        return noted if texts and isinstance(noted.total or 0, int) else None
 
     def restart(self, origin: _Origin) -> None:
         """Empty the part before its origin is noted: a kill in between leaves nothing to resume."""
@@ -263,7 +265,7 @@ def _complete(
             if pause is None:
                 raise FetchError(
                     f"{_shown(source.url)}: {fault}, {len(BACKOFF_SECONDS) + 1} times; "
-                    f"{part.held} bytes are kept, the same command goes on from there"
+                    f"{part.held} bytes are kept, the same command goes on from there if the server lets it"
                 ) from fault
             if progress is not None:
                 progress(f"downloading {part.target.name}: {fault}; trying again", None)
@@ -280,7 +282,7 @@ def _attempt(
     response = _answer(source, _range_headers(held, origin))
     try:
         if response.status == HTTPStatus.OK:
-            held, origin = 0, _Origin.of(source.url, response)
+            origin = _Origin.of(source.url, response)
             part.restart(origin)
         elif response.status == HTTPStatus.PARTIAL_CONTENT and origin is not None:
             origin = _continued(origin, held, response, part)
@@ -305,7 +307,7 @@ def _continued(origin: _Origin, held: int, response: http.client.HTTPResponse, p
     """Return the origin with its total, once the answer is known to go on where the part ends."""
     now = _Origin.of(origin.url, response)
     span = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    total = int(span[3]) if span and span[3] != "*" else origin.total
+    total = int(span[2]) if span and span[2] != "*" else origin.total
     same = (
         span is not None
         and int(span[1]) == held
@@ -339,6 +341,8 @@ def _check_room(url: str, part: _Part, size: int | None, total: int | None) -> N
         raise FetchError(f"{_shown(url)}: the server has {total} bytes, expected {size}")
     free = shutil.disk_usage(part.path.parent).free
     if total - part.held > free:
+        if not part.held:
+            part.discard()
         raise FetchError(
             f"{_shown(url)}: {total - part.held} bytes are missing and {str(part.path.parent)!r} "
             f"has room for {free}; free some space"
@@ -414,7 +418,7 @@ def _answer(source: _Source, headers: dict[str, str]) -> http.client.HTTPRespons
     """Return the first answer that is no redirect. Raises as `download` does, or `_Interrupted`."""
     url = source.url
     for _ in range(MAX_REDIRECTS + 1):
-        own = _origin_of(url) == _origin_of(source.url)
+        own = _site(url) == _site(source.url)
         login = {"Authorization": source.authorization} if source.authorization and own else {}
         response = _request(url, headers | login, source.timeout_s)
         if response.status not in REDIRECTS:
@@ -463,7 +467,7 @@ def _request(
         raise _Interrupted(f"the connection broke ({_reason(error)})") from error
     if response is None:
         raise FetchError(f"{_shown(url)}: the proxy {asked.host!r} is of a kind that is not supported")
-    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and asked.host != host:
         response.close()
         raise NoNetwork(f"no network: the proxy {asked.host!r} wants a login to reach {host!r}")
     return cast(http.client.HTTPResponse, response)
@@ -546,7 +550,7 @@ def _socket_to(
     timeout_s: float,
     source_address: tuple[str, int] | None = None,  # noqa: ARG001 - http.client passes it
 ) -> socket.socket:
-    """Return a connected socket whose time-out is what remains of `REACH_SECONDS`."""
+    """Return a connected socket whose time-out is half of what remains of `REACH_SECONDS`."""
     budget_s = min(REACH_SECONDS, timeout_s)
     deadline = time.monotonic() + budget_s
     addresses = _addresses(*address, budget_s)
@@ -563,7 +567,7 @@ def _socket_to(
             fault = error
             sock.close()
             continue
-        sock.settimeout(max(deadline - time.monotonic(), 0.01))
+        sock.settimeout(max(deadline - time.monotonic(), 0.02) / 2)  # for the proxy, then for TLS
         return sock
     raise fault
 
@@ -609,7 +613,7 @@ def _quoted(parts: SplitResult) -> str:
     )
 
 
-def _origin_of(url: str) -> tuple[str, str]:
+def _site(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.lower()
 

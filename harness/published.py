@@ -124,12 +124,15 @@ class PublishedTable(_Part):
         return self.decimals if row.decimals is None else row.decimals
 
     def not_compared(self, protocol: str, test: dict[str, int]) -> str | None:
-        """Return why this table says nothing about a test part with these counts by class, None when it does."""
+        """Return why this table says nothing about a test part with these counts by class, None when it does.
+
+        Counts that are not known yet (none) do not speak against it.
+        """
         if self.other_images is not None:
             return f"other images: {self.other_images}"
         if self.protocol != protocol:
             return f"another split: it speaks of the protocol {self.protocol!r}"
-        if self.test is not None and self.test != test:
+        if test and self.test is not None and self.test != test:
             return f"another test part: {_counts(self.test)} there, {_counts(test)} here"
         return None
 

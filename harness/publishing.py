@@ -22,9 +22,9 @@ def publish(out: Path) -> list[Path]:
     Raises `RecordError` when there is no record at all.
     """
     state = _state(out)
-    known = _stamp(out)
-    if known.get("state") == state and all((out / name).is_file() for name in known["files"]):
-        return [out / name for name in known["files"]]
+    known, names = _stamp(out)
+    if known == state and all((out / name).is_file() for name in names):
+        return [out / name for name in names]
 
     from harness.boards import build_boards, index, write_board
     from harness.published import load_published
@@ -56,9 +56,10 @@ def _state(out: Path) -> str:
     return digest_of([__version__, code_digest("harness.boards"), manifests, tables])
 
 
-def _stamp(out: Path) -> dict[str, object]:
+def _stamp(out: Path) -> tuple[str | None, list[str]]:
+    """The state the boards were made of, and their Markdown files; None when that is not known."""
     try:
         known = json.loads((out / STAMP).read_text("utf-8"))
-        return known if isinstance(known["files"], list) else {}
+        return str(known["state"]), [str(name) for name in known["files"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return None, []

@@ -95,10 +95,8 @@ def _claim(cell: Cell) -> Iterator[bool]:
         try:
             lock.acquire()
         except Timeout:
-            lock = None
-    if lock is None:
-        yield False
-        return
+            yield False
+            return
     try:
         yield True
     finally:

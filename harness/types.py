@@ -7,13 +7,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from harness.errors import SplitError
 
 __all__ = ["ImagesView", "Model", "Part", "Progress", "Sample", "Split", "digest_of", "unique"]
+
+T = TypeVar("T")
 
 Part = str
 """'train', 'val' or 'test'."""
@@ -148,6 +150,6 @@ class Model(Protocol):
         ...
 
 
-def unique(values: Iterable[str]) -> list[str]:
+def unique(values: Iterable[T]) -> list[T]:
     """Return the values without repeats, in the order of their first appearance."""
     return list(dict.fromkeys(values))

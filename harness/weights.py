@@ -45,8 +45,9 @@ ALTERNATIVES = (
     "resnet18",
     "alexnet",
     "googlenet",
+    "squeezenet1_1",
+    "squeezenet1_0",
 )
-ALTERNATIVES += ("mobilenet_v2", "squeezenet1_1", "squeezenet1_0")
 """Backbones that take the place of the default's absent weights: the first whose weights are on the disk."""
 
 SPLIT_NETWORK = "split-network"

@@ -11,7 +11,7 @@ from harness.cli import options
 from harness.errors import UsageError, WeightsUnavailable
 
 if TYPE_CHECKING:
-    from harness.data.summary import Summary
+    from harness.data.summary import Range, Summary
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,8 +52,62 @@ def show(
     say(f"written: {path}")
 
 
-def _print_summary(summary: Summary) -> None:
-    raise UsageError(str(summary))
+def _print_summary(found: Summary) -> None:
+    """Print the facts as plain text: a table of counts, a table of sizes, then what must be known."""
+    from tabulate import tabulate
+
+    typer.echo(f"{found.title} ({found.name})\n{found.description}\n")
+    rows = [*found.classes, found.overall]
+    headers = ["class", "images", *found.parts, "patients", *(f"in {part}" for part in found.parts)]
+    counts = [
+        [
+            _class_name(row.label, found),
+            row.total.images,
+            *(row.parts[part].images for part in found.parts),
+            _known(row.total.groups),
+            *(_known(row.parts[part].groups) for part in found.parts),
+        ]
+        for row in rows
+    ]
+    typer.echo(tabulate(counts, headers, tablefmt="github", disable_numparse=True, stralign="right"))
+    sizes = [
+        [_class_name(row.label, found), *(f"{v:.0f}" for side in (row.height, row.width) for v in _range(side))]
+        for row in rows
+    ]
+    headers = ["px", *(f"{what} {side}" for side in ("height", "width") for what in ("min", "mean", "max"))]
+    typer.echo("\n" + tabulate(sizes, headers, tablefmt="github", disable_numparse=True, stralign="right") + "\n")
+    for line in _remarks(found):
+        typer.echo(line)
+
+
+def _class_name(label: str | None, found: Summary) -> str:
+    if label is None:
+        return "all"
+    return f"{label} (positive)" if label == found.positive else label
+
+
+def _range(side: Range) -> tuple[float, float, float]:
+    return side.minimum, side.mean, side.maximum
+
+
+def _known(count: int | None) -> str:
+    return "unknown" if count is None else str(count)
+
+
+def _remarks(found: Summary) -> list[str]:
+    across = found.groups_on_two_sides
+    known = found.overall.total.groups is not None
+    lines = [f"patients in more than one part: {len(across) if known else 'unknown'}"]
+    lines += [f"  {name}" for name in across[:5]]
+    if known and found.images_without_group:
+        lines.append(f"images whose patient is not known: {found.images_without_group}")
+    if found.sources is not None:
+        lines.append(f"sources: {found.sources}")
+    lines += [f"known missing: {name}" for name in found.known_missing]
+    lines += [f"left out: {what}" for what in found.skipped]
+    lines += [f"note: {what}" for what in found.warnings]
+    lines += [f"known problem: {what}" for what in found.known_problems]
+    return [*lines, f"licence: {found.licence}", f"cite: {found.citation}"]
 
 
 def fetch(

@@ -41,7 +41,7 @@ __all__ = [
 PARTS = ("train", "val", "test")
 REQUIRED = ("file", "label")
 COLUMNS = (*REQUIRED, "id", "group", "source", "split", "sha256", "pixels_sha256", "height", "width")
-IMAGE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 IGNORED_FOLDERS = frozenset({"__MACOSX"})
 
 
@@ -308,19 +308,19 @@ def _walked(root: Path, *, thoroughly: bool = True) -> tuple[list[str], list[str
             continue
         seen.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(name for name in subfolders if name[0] != "." and name not in IGNORED_FOLDERS)
+        below = "" if Path(folder) == root else Path(folder).relative_to(root).as_posix() + "/"
         for name in files:
             if name[0] != ".":
-                path = Path(folder) / name
-                kind = images if _is_image(path, by_content=thoroughly) else others
-                kind.append(path.relative_to(root).as_posix())
+                is_image = name.lower().endswith(IMAGE_SUFFIXES) or (
+                    thoroughly and _bears_mark(Path(folder, name))
+                )
+                (images if is_image else others).append(below + name)
     return sorted(images), sorted(others)
 
 
-def _is_image(path: Path, *, by_content: bool) -> bool:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return True
+def _bears_mark(path: Path) -> bool:
     try:
-        return by_content and path.is_file() and is_dicom(path)
+        return path.is_file() and is_dicom(path)
     except OSError:
         return False  # an unreadable file without an image's extension is none of the samples
 

@@ -76,7 +76,6 @@ class Fetch(_Table):
     strip: int = Field(
         default=0, ge=0, description="how many leading folders of each archived path are dropped"
     )
-    size_mb: float | None = Field(default=None, gt=0, description="about how much is downloaded, in MB")
 
 
 class Card(_Table):
@@ -112,7 +111,7 @@ class Card(_Table):
     )
     folders: dict[str, Text] = Field(
         default_factory=dict,
-        description="the folder of each class, for 'image-folder' (default: the class's name)",
+        description="a table: the folder of each class, for 'image-folder' (default: the class's name)",
     )
     list_file: str | None = Field(
         default=None,
@@ -122,21 +121,23 @@ class Card(_Table):
         "id, group, source, split, sha256, pixels_sha256, height, width",
     )
     counts: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict, description="how many images each class has"
+        default_factory=dict, description="a table: how many images each class has, 1 or more"
     )
-    window: Window = Field(default=Window(), description="the grey scale of DICOM slices")
+    window: Window = Field(
+        default=Window(), description="a table of level and width: the grey scale of DICOM slices"
+    )
     auto_recipe: Literal["smoke", "quick", "paper"] = Field(
         default="quick", description="what the recipe 'auto' means without a GPU: 'smoke', 'quick' or 'paper'"
     )
     max_pixels: int = Field(
-        default=64_000_000, ge=1, description="the largest image that is decoded, in pixels"
+        default=64_000_000, ge=1, le=10**9, description="the largest image that is decoded, in pixels"
     )
     root: str | None = Field(
         default=None, description="the folder of the images, where it is not the card's own"
     )
-    fetch: Fetch | None = Field(default=None, description="where `harness fetch` gets the files")
+    fetch: Fetch | None = Field(default=None, description="a table: where `harness fetch` gets the files")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="whatever else a plugin's adapter wants to be told"
+        default_factory=dict, description="a table: whatever else a plugin's adapter wants to be told"
     )
 
     _path: Path | None = PrivateAttr(default=None)

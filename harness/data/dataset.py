@@ -141,6 +141,7 @@ def open_dataset(
     root = find_root(card, card_path, data_root)
     if root is None:
         raise DatasetMissing(_where_it_was_looked_for(card, card_path, data_root))
+    root = root.absolute()
     adapter = make_adapter(card, root)
     if hasattr(adapter, "prepare"):
         adapter.prepare(progress)

@@ -188,8 +188,7 @@ def has_wrong_suffix(name: str, format: str) -> bool:  # noqa: A002 - the word t
     >>> has_wrong_suffix("a.PNG", "PNG"), has_wrong_suffix("a.png", "JPEG"), has_wrong_suffix("IM0001", "DICOM")
     (False, True, False)
     """
-    suffix = Path(name).suffix.lower()
-    claimed = [other for other, suffixes in SUFFIXES.items() if suffix in suffixes]
+    claimed = [other for other, suffixes in SUFFIXES.items() if name.lower().endswith(suffixes)]
     return bool(claimed) and format not in claimed
 
 

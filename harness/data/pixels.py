@@ -8,10 +8,9 @@ Everything is written under a temporary name and renamed when complete.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,9 +22,10 @@ from filelock import FileLock, Timeout
 
 from harness.errors import HarnessError
 from harness.images import resized_array
+from harness.machine import granted_cores
 from harness.types import Progress
 
-__all__ = ["DiskPixels", "PackWriter", "cache_errors", "cores", "in_order", "locked", "pack_folder"]
+__all__ = ["DiskPixels", "PackWriter", "cache_errors", "in_order", "locked", "pack_folder"]
 
 TEMPORARY = ".tmp-"
 
@@ -67,19 +67,12 @@ def locked(path: Path, cache: Path, what: str, progress: Progress | None = None)
         lock.release()
 
 
-def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def in_order(function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+def in_order(function: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made, None, None]:
     """Yield `function` of each item, in their order, computed by as many threads as there are cores.
 
     Few results are ahead of the one that is yielded, so that memory stays bounded.
     """
-    threads = min(cores(), 16)
+    threads = min(granted_cores(), 16)
     ahead: deque[Future[Made]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="harness-pixels")
     try:
@@ -161,8 +154,8 @@ class DiskPixels:
         try:
             self._index = np.load(folder / "index.npy", allow_pickle=False)
             self._native = _mapped(folder / "native.bin")
-        except (OSError, EOFError) as error:
-            raise ValueError(f"{str(folder)!r} holds no images: {error}") from error
+        except (OSError, EOFError, ValueError) as error:
+            raise ValueError(f"{str(folder)!r} holds no sound images: {error}") from error
         if not _is_consistent(self._index, len(self._native)):
             raise ValueError(f"{str(folder)!r} is damaged: its index does not fit its pixels")
 

@@ -38,7 +38,9 @@ class PaperOracle:
     def fit(self, X: np.ndarray, y: np.ndarray) -> PaperOracle:
         X = np.asarray(X, dtype=np.float64)
         self.classes = sorted(set(y.tolist()))
-        self.clouds = {c: self._clouds_of([(i, X[i]) for i in range(len(X)) if y[i] == c]) for c in self.classes}
+        self.clouds = {
+            c: self._clouds_of([(i, X[i]) for i in range(len(X)) if y[i] == c]) for c in self.classes
+        }
         return self
 
     def _clouds_of(self, samples: list[tuple[int, np.ndarray]]) -> list[Cloud]:
@@ -81,7 +83,10 @@ class PaperOracle:
         rows = [x / math.sqrt(np.sum(x**2)) for x in np.asarray(X, dtype=np.float64)]
         return np.array(
             [
-                [min(math.sqrt(np.sum((x - cloud.centre) ** 2)) for cloud in self.clouds[c]) for c in self.classes]
+                [
+                    min(math.sqrt(np.sum((x - cloud.centre) ** 2)) for cloud in self.clouds[c])
+                    for c in self.classes
+                ]
                 for x in rows
             ]
         )
@@ -115,7 +120,9 @@ class ReleasedOracle:
             self._learned[c] = self._learn(X[rows], rows)
         return self
 
-    def _learn(self, data: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _learn(
+        self, data: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         centre = data[:1].copy()
         whole = np.sum(centre**2)  # a scalar until the second prototype: a merge before that fails
         support, radius, index = np.array([1]), np.array([self.radius]), [rows[0]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,3 +153,11 @@ def test_of_several_failures_of_one_place_the_newest_is_told():
 
 def test_a_failure_is_told_in_one_line():
     assert failure_of(failed_record(("ValueError", "first\n  second"))) == "ValueError: first second"
+
+
+def test_a_file_that_is_no_parquet_makes_a_failed_cell_even_with_the_right_digest(tmp_path):
+    record = on_disk(record_of(GOOD), tmp_path)
+    garbage = b"no parquet"
+    (record.folder / "predictions.parquet").write_bytes(garbage)
+    record.manifest["predictions"]["sha256"] = hashlib.sha256(garbage).hexdigest()
+    assert failure_of(record).startswith("Arrow")

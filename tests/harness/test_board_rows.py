@@ -136,17 +136,33 @@ def test_pretrained_weights_or_their_absence_are_told():
     weights = [{"network": "vgg16", "sha256": None, "reason": "no network"}]
     (scratch,) = rows(record_of(GOOD, weights=weights))
     assert scratch.from_scratch
-    assert scratch.notes == ("vgg16 not pretrained: no network",)
+    assert scratch.notes == ("trained from scratch: no weights of vgg16 (no network)",)
     weights = [{"network": "vgg16", "sha256": "1" * 64, "reason": None}]
     (tuned,) = rows(record_of(GOOD, weights=weights, model__parameters={"backbone": "vgg16", "size_px": 64}))
     assert not tuned.from_scratch
-    assert tuned.notes == ("pretrained vgg16", "images of 64x64")
+    assert tuned.notes == ("pretrained vgg16", "64 px images")
+
+
+def test_a_model_that_says_itself_why_it_was_trained_from_scratch_is_not_repeated():
+    weights = [{"network": "vgg16", "sha256": None, "reason": "no network"}]
+    note = "trained from scratch: weights of 'vgg16' cannot be had: no network"
+    (row,) = rows(record_of(GOOD, weights=weights, notes=[note, "64 px images"]))
+    assert row.notes == (note, "64 px images")
+    (asked,) = rows(record_of(GOOD, notes=["trained from scratch: asked for by weights='none'"]))
+    assert asked.from_scratch
+
+
+def test_weights_that_differ_from_the_published_ones_are_told():
+    weights = [{"network": "vgg16", "sha256": "1" * 64, "reason": "not the file of its makers"}]
+    (row,) = rows(record_of(GOOD, weights=weights))
+    assert row.notes == ("pretrained vgg16 (not the file of its makers)",)
+    assert not row.from_scratch
 
 
 def test_features_of_a_network_trained_on_the_split_count_as_from_scratch():
     (row,) = rows(record_of(GOOD, model__parameters={"backbone": "split-network"}, notes=["why"]))
     assert row.from_scratch
-    assert row.notes == ("features of split-network", "why")
+    assert row.notes == ("why",)
 
 
 def test_three_classes_are_averaged_and_ranked():

@@ -182,7 +182,10 @@ def test_parts_of_two_versions_are_never_joined(
     assert target.read_bytes() == CONTENT[::-1]
 
 
-@pytest.mark.parametrize("content_range", ["bytes 0-9/307200", "bytes 50000-307199/999999", "nonsense", ""])
+@pytest.mark.parametrize(
+    "content_range",
+    ["bytes 0-9/307200", "bytes 50000-307199/999999", "bytes 50000-1/" + "9" * 5000, "nonsense", ""],
+)
 def test_an_answer_that_does_not_fit_the_part_is_not_joined(
     server: FaultyServer, target: Path, content_range: str
 ) -> None:
@@ -224,14 +227,17 @@ def test_a_part_that_was_complete_when_killed_is_not_fetched_again(
     assert len(server.log) == requests
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", '{"url": 1}', '"text"', "null", "\xff"])
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"url": 1}', '"text"', "null", "\xff", "NOTE"])
 def test_a_part_whose_origin_cannot_be_read_is_started_again(
     server: FaultyServer, target: Path, note: str
 ) -> None:
     target.parent.mkdir()
     target.with_name("file.zip.part").write_bytes(b"something else")
+    url = server.page("/file.zip", CONTENT)
+    wrong_types = json.dumps({"url": url, "etag": 1, "modified": [], "total": "many"})
+    note = note.replace("NOTE", wrong_types)
     target.with_name("file.zip.part.json").write_bytes(note.encode("latin-1"))
-    assert download(server.page("/file.zip", CONTENT), target).read_bytes() == CONTENT
+    assert download(url, target).read_bytes() == CONTENT
 
 
 def test_a_part_of_another_url_is_started_again(server: FaultyServer, target: Path) -> None:
@@ -292,7 +298,7 @@ def test_a_server_that_keeps_failing_is_reported(server: FaultyServer, target: P
         download(url, target)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 410, 429])
 def test_a_refusal_is_not_asked_twice(server: FaultyServer, target: Path, status: int) -> None:
     url = server.page("/file.zip", CONTENT, faults=[Fault(f"status {status}")] * 4)
     with pytest.raises(Refused, match=f"HTTP {status}") as error:
@@ -488,6 +494,18 @@ def test_a_proxy_that_is_not_there_is_named(target: Path, monkeypatch: pytest.Mo
     assert "secret" not in one_line(error)
 
 
+def test_a_proxy_that_says_nothing_is_no_network_in_time(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REACH_SECONDS", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(NoNetwork, match="through the proxy"):
+            download("https://example.org/x", target)
+        assert time.monotonic() - started < 2
+
+
 def test_a_proxy_that_refuses_is_no_network(
     server: FaultyServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -606,7 +624,7 @@ def test_a_file_that_cannot_fit_is_known_before_a_byte_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(FetchError, match=r"307200 bytes are missing and .* has room for 5"):
         download(server.page("/file.zip", CONTENT), target)
-    assert sum(p.stat().st_size for p in target.parent.glob("*.part")) == 0
+    assert leftovers(target) == []
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(server: FaultyServer, tmp_path: Path) -> None:

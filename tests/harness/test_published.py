@@ -51,7 +51,7 @@ def test_no_file_is_no_table(tmp_path):
         ("f1 = 85.0", "f1 = 185.0", "table.0.row.0.f1"),
         ("f1 = 85.0", "f1 = nan", "table.0.row.0.f1"),
         ("f1 = 85.0", "", "a row without any number"),
-        ("f1 = 85.0", 'f1 = 85.0\nspecificty = 1.0', "specificty"),
+        ("f1 = 85.0", "f1 = 85.0\nspecificty = 1.0", "specificty"),
         ("decimals = 2", "decimals = -1", "table.0.decimals"),
         ("schema_version = 1", "schema_version = 2", "schema_version"),
         ('method = "Net"', 'method = ""', "table.0.row.0.method"),
@@ -104,7 +104,7 @@ def ours():
 
 
 def test_table_1_of_soares_stands_as_printed(ours):
-    """Medians are no check: every number is written out again, from the paper's text."""
+    """Every number, written out a second time from the text of the paper."""
     printed = """
     xDNN          97.38 99.16 95.53 97.31 97.36
     ResNet        94.96 93.00 97.15 95.03 94.98
@@ -134,12 +134,12 @@ def test_what_is_not_known_of_zhao_is_absent(ours):
 
 
 def test_only_the_tables_of_our_test_part_are_compared(ours):
-    test = {"COVID": 98, "NonCOVID": 105}
+    test = {"COVID": 98, "non-COVID": 105}
     compared = [t.id for t in ours["covid-ct"].tables if t.not_compared("official", test) is None]
     assert compared == ["zhao2020-baselines"]
     assert ours["covid-ct"].tables[0].not_compared("random", test) is not None
-    smaller = ours["covid-ct"].tables[0].not_compared("official", {"COVID": 97, "NonCOVID": 105})
-    assert smaller == "another test part: 98 COVID, 105 NonCOVID there, 97 COVID, 105 NonCOVID here"
+    smaller = ours["covid-ct"].tables[0].not_compared("official", {"COVID": 97, "non-COVID": 105})
+    assert smaller == "another test part: 98 COVID, 105 non-COVID there, 97 COVID, 105 non-COVID here"
 
 
 def test_every_model_that_a_row_names_is_one_of_ours(ours):

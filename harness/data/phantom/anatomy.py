@@ -7,6 +7,7 @@ textbook cross-sections to the nearest few; a `Body` scales and bends them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ FAT_HU = -100.0
 MUSCLE_HU = 50.0
 LUNG_HEIGHT_MM = 230.0
 HILUM_LEVEL = 0.46
+
+Keys = Sequence[tuple[float, ...]]
 
 SIDES = (-1, 1)
 """The patient's right (to the image's left) and left."""
@@ -38,23 +41,44 @@ LUNG = [
 ]
 """Level; centre and half axes of the left lung's outer border."""
 
-MEDIASTINUM = {
+MEDIASTINUM: dict[str, Keys] = {
     "column": [(0.0, 0, 14, 24, 34), (0.2, 0, 14, 21, 30), (0.4, 0, 16, 18, 28), (1.0, 2, 20, 17, 26)],
-    "anterior": [(0.0, 0, -44, 40, 34), (0.15, 0, -44, 28, 40), (0.3, 0, -56, 17, 40), (0.5, 1, -72, 9, 34), (1.0, 2, -76, 12, 32)],
-    "right-hilum": [(0.34, -30, 2, 4, 4), (0.44, -38, 0, 17, 20), (0.58, -38, 6, 14, 18), (0.72, -36, 8, 6, 8)],
+    "anterior": [
+        (0.0, 0, -44, 40, 34),
+        (0.15, 0, -44, 28, 40),
+        (0.3, 0, -56, 17, 40),
+        (0.5, 1, -72, 9, 34),
+        (1.0, 2, -76, 12, 32),
+    ],
+    "right-hilum": [
+        (0.34, -30, 2, 4, 4),
+        (0.44, -38, 0, 17, 20),
+        (0.58, -38, 6, 14, 18),
+        (0.72, -36, 8, 6, 8),
+    ],
     "left-hilum": [(0.34, 30, 2, 4, 4), (0.42, 38, 0, 15, 18), (0.56, 40, 8, 13, 17), (0.7, 38, 8, 6, 8)],
 }
 """What keeps the lungs apart, filled with fat: level; centre and half axes."""
 
-VESSELS = {
+VESSELS: dict[str, Keys] = {
     "brachiocephalic": [(0.0, -14, -6, 6, 7), (0.18, -20, -24, 9, 8), (0.22, -22, -20, 5, 5)],
     "carotid": [(0.0, 12, -4, 5, 5), (0.2, 8, -20, 5, 5)],
     "cava": [(0.17, -26, -18, 8, 9), (0.5, -28, -18, 10, 11), (0.56, -26, -16, 8, 8)],
-    "ascending": [(0.31, -8, -26, 12, 14), (0.38, -12, -28, 17, 17), (0.56, -8, -26, 17, 17), (0.62, 0, -24, 14, 14)],
+    "ascending": [
+        (0.31, -8, -26, 12, 14),
+        (0.38, -12, -28, 17, 17),
+        (0.56, -8, -26, 17, 17),
+        (0.62, 0, -24, 14, 14),
+    ],
     "descending": [(0.28, 24, 36, 10, 12), (0.36, 25, 38, 12.5, 12.5), (1.0, 14, 36, 11.5, 11.5)],
     "pulmonary": [(0.36, 18, -26, 8, 8), (0.42, 20, -32, 15, 15), (0.54, 16, -38, 14, 14)],
     "right-pulmonary": [(0.41, -12, -4, 20, 5), (0.45, -14, -4, 34, 10), (0.5, -16, -2, 26, 6)],
-    "right-atrium": [(0.52, -14, -22, 8, 12), (0.6, -22, -22, 26, 32), (0.8, -24, -24, 32, 38), (0.96, -20, -28, 30, 36)],
+    "right-atrium": [
+        (0.52, -14, -22, 8, 12),
+        (0.6, -22, -22, 26, 32),
+        (0.8, -24, -24, 32, 38),
+        (0.96, -20, -28, 30, 36),
+    ],
     "lower-cava": [(0.76, -24, 6, 11, 10), (1.0, -24, 4, 14, 13)],
 }
 """Blood outside the left heart; each exists from its first to its last level only."""
@@ -63,7 +87,12 @@ ARCH = [(0.23, 8, 2, 8, 20), (0.27, 9, 3, 14, 42), (0.31, 10, 6, 12, 40), (0.33,
 HEART = [(0.54, 6, -30, 14, 12), (0.62, 16, -30, 46, 36), (0.78, 24, -34, 62, 44), (1.0, 26, -42, 58, 34)]
 OESOPHAGUS = [(0.0, 3, 28, 6, 4.5), (1.0, 8, 26, 8, 6)]
 TRACHEA = [(0.0, 0, 10, 8.5, 9.5), (0.33, 1, 10, 9.0, 9.0), (0.38, 1, 9, 15, 8)]
-MAIN_BRONCHUS = [(0.38, 11, 8, 8.5, 7), (0.43, 20, 7, 8.5, 6.5), (0.5, 27, 8, 6.0, 5.5), (0.58, 32, 12, 4.0, 4.0)]
+MAIN_BRONCHUS = [
+    (0.38, 11, 8, 8.5, 7),
+    (0.43, 20, 7, 8.5, 6.5),
+    (0.5, 27, 8, 6.0, 5.5),
+    (0.58, 32, 12, 4.0, 4.0),
+]
 SPINE_Y = 52.0
 
 
@@ -148,11 +177,10 @@ def lung(body: Body, level: float, side: int) -> Ellipse:
 def _cavity(body: Body, level: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the field of the pleural cavities: rounded boxes whose front leans to the midline."""
     forward = np.maximum(-y - 15, 0.0) * 0.38
-    sides = []
-    for side in SIDES:
-        shape = lung(body, level, side)
-        sides.append((1 - _boxy(shape, x + side * forward, y)) * shape.a)
-    return np.maximum(*sides)
+    right, left = (lung(body, level, side) for side in SIDES)
+    return np.maximum(
+        (1 - _boxy(right, x - forward, y)) * right.a, (1 - _boxy(left, x + forward, y)) * left.a
+    )
 
 
 def _boxy(shape: Ellipse, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -162,12 +190,12 @@ def _boxy(shape: Ellipse, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 0.6 * np.sqrt(u + v) + 0.4 * np.sqrt(np.sqrt(u * u + v * v))
 
 
-def _shape(body: Body, level: float, keys: list[tuple[float, ...]]) -> Ellipse:
+def _shape(body: Body, level: float, keys: Keys) -> Ellipse:
     x, y, a, b = keyed(level, keys)
     return Ellipse(x + body.shift_mm, y, a, b)
 
 
-def _present(level: float, keys: list[tuple[float, ...]]) -> bool:
+def _present(level: float, keys: Keys) -> bool:
     return keys[0][0] <= level <= keys[-1][0]
 
 
@@ -227,10 +255,10 @@ def _wall(body: Body, level: float, grid: Grid, cavity: np.ndarray, draws: Draws
     thick = 14.0 * body.muscle + 8.0 * grain + (10.0 if level < 0.35 else 0.0)
     core = union(cavity, Ellipse(0, 18, 70, 88).field(x, y), 20.0)
     muscle = coverage(np.minimum(core + thick, skin - 4), 4.0)
-    planes = np.maximum(1 - np.maximum(noise(draws, grid, 11.0), -noise(draws, grid, 15.0)) / 0.12, 0.0)
+    planes = np.maximum(1 - np.abs(noise(draws, grid, 13.0)) / 0.2, 0.0)
     inside = FAT_HU + 12 * grain
-    inside += muscle * (MUSCLE_HU - 70 * np.minimum(planes, 1.0) * (cavity < -7) - inside)
-    inside += coverage(2.5 - np.maximum(skin, -skin), 2.5) * (10 - inside)
+    inside += muscle * (MUSCLE_HU - 90 * planes * (cavity < -7) - inside)
+    inside += coverage(2.5 - np.abs(skin), 2.5) * (10 - inside)
     hu = AIR_HU + coverage(skin, 2.0) * (inside - AIR_HU)
     return _with_arms(hu, body, level, x, y) if body.arms_down else hu
 
@@ -240,7 +268,8 @@ def _with_arms(hu: np.ndarray, body: Body, level: float, x: np.ndarray, y: np.nd
     for side in SIDES:
         arm = Ellipse(side * (width + 44), 24, 36 + 0.3 * body.fat_mm, 40 + 0.3 * body.fat_mm)
         bone = Ellipse(arm.x, arm.y, 11, 11)
-        for shape, value in ((arm, FAT_HU), (arm.grown(-8), MUSCLE_HU), (bone, body.bone_hu), (bone.grown(-5), 60.0)):
+        layers = [(arm, FAT_HU), (arm.grown(-8), MUSCLE_HU), (bone, body.bone_hu), (bone.grown(-5), 60.0)]
+        for shape, value in layers:
             hu = hu + coverage(shape.field(x, y), 2.0) * (value - hu)
     return hu
 

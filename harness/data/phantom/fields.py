@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from harness.data.phantom.draws import Draws
 __all__ = ["Ellipse", "Grid", "blurred", "coverage", "keyed", "noise", "paint", "rods", "union"]
 
 Box = tuple[slice, slice]
+Number = TypeVar("Number", float, np.ndarray)
 PIECE_MM = 7.0
 WHOLE: Box = (slice(None), slice(None))
 
@@ -49,8 +52,8 @@ class Grid:
         x, y = self._coordinates
         return x[box], y[box]
 
-    def pixels(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the row and column, fractions included, of points."""
+    def pixels(self, x: Number, y: Number) -> tuple[Number, Number]:
+        """Return the row and column of points, fractions included."""
         cosine, sine = self.turn
         dx, dy = x - self.centre[0], y - self.centre[1]
         rows = (dy * cosine + dx * sine) / self.pixel_mm[1] + (self.height - 1) / 2
@@ -60,12 +63,12 @@ class Grid:
         """Return rows and columns within `reach` mm of a point; may be empty."""
         row, column = self.pixels(x, y)
         across, down = (reach / side + 1.5 for side in self.pixel_mm)
-        return _between(row - down, row + down, self.height), _between(column - across, column + across, self.width)
+        return _around(row, down, self.height), _around(column, across, self.width)
 
 
-def _between(low: float, high: float, size: int) -> slice:
-    first = min(max(math.floor(low), 0), size)
-    return slice(first, max(first, min(math.ceil(high) + 1, size)))
+def _around(middle: float, reach: float, size: int) -> slice:
+    first = min(max(math.floor(middle - reach), 0), size)
+    return slice(first, max(first, min(math.ceil(middle + reach) + 1, size)))
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,11 @@ class Ellipse:
 
     def radius(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return 0 at the centre, 1 on the edge."""
-        u = (x - self.x) * self.dx + (y - self.y) * self.dy
-        v = (y - self.y) * self.dx - (x - self.x) * self.dy
-        u, v = u / self.a, v / self.b
+        ux, uy, vx, vy = self.dx / self.a, self.dy / self.a, -self.dy / self.b, self.dx / self.b
+        u = x * ux + y * uy
+        u -= self.x * ux + self.y * uy
+        v = x * vx + y * vy
+        v -= self.x * vx + self.y * vy
         return np.sqrt(u * u + v * v)
 
     def field(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -99,8 +104,9 @@ class Ellipse:
 
 def coverage(field: np.ndarray, soft_mm: float) -> np.ndarray:
     """Return the opacity 0 to 1 of a field whose edge is `soft_mm` wide."""
-    t = np.minimum(np.maximum(field / soft_mm + 0.5, 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    t = field / soft_mm
+    t += 0.5
+    return _eased(np.minimum(np.maximum(t, 0.0, out=t), 1.0, out=t))
 
 
 def union(first: np.ndarray, second: np.ndarray, round_mm: float) -> np.ndarray:
@@ -118,17 +124,21 @@ def paint(hu: np.ndarray, grid: Grid, shape: Ellipse, value: float, soft_mm: flo
 
 def noise(draws: Draws, grid: Grid, spacing_mm: float, box: Box = WHOLE) -> np.ndarray:
     """Return smooth noise of -1 to 1 on a box of the grid, (h, w), its grains `spacing_mm` apart."""
-    rows, columns = range(grid.height)[box[0]], range(grid.width)[box[1]]
-    v, u = (np.arange(len(n)) * (mm / spacing_mm) for n, mm in zip((rows, columns), grid.pixel_mm[::-1], strict=True))
-    values = draws.units(int(len(v) * grid.pixel_mm[1] / spacing_mm) + 2, int(len(u) * grid.pixel_mm[0] / spacing_mm) + 2)
-    return _between_knots(_between_knots((values * 2.0 - 1.0).astype(np.float32), v).T, u).T
+    rows, columns = (
+        len(range(size)[part]) for size, part in zip((grid.height, grid.width), box, strict=True)
+    )
+    across, down = (side / spacing_mm for side in grid.pixel_mm)
+    values = draws.units(int(rows * down) + 2, int(columns * across) + 2) * 2.0 - 1.0
+    by_row = _between_knots(values.astype(np.float32), np.arange(rows) * down, 0)
+    return _between_knots(by_row, np.arange(columns) * across, 1)
 
 
-def _between_knots(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return values (knots, n) read at fractional knots (m,): (m, n)."""
+def _between_knots(values: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """Return values (2-D) read along an axis at fractional knots."""
     knots = np.floor(at).astype(np.intp)
-    ease = _eased(at - knots).astype(np.float32)[:, None]
-    return values[knots] + ease * (values[knots + 1] - values[knots])
+    ease = _eased(at - knots).astype(np.float32)
+    first = values.take(knots, axis)
+    return first + np.expand_dims(ease, 1 - axis) * (values.take(knots + 1, axis) - first)
 
 
 def _eased(t: np.ndarray) -> np.ndarray:
@@ -158,7 +168,7 @@ def keyed(level: float, keys: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
     """
     if level <= keys[0][0]:
         return tuple(keys[0][1:])
-    for (low, *start), (high, *end) in zip(keys, keys[1:], strict=False):
+    for (low, *start), (high, *end) in pairwise(keys):
         if level <= high:
             t = (level - low) / (high - low)
             return tuple(s + t * (e - s) for s, e in zip(start, end, strict=True))
@@ -171,23 +181,30 @@ def rods(grid: Grid, ends: np.ndarray, radii: np.ndarray, soft_mm: float = 1.7) 
     Long rods are cut up so that each piece fits one window of a few pixels; all windows are computed at once.
     """
     opacity = np.zeros(grid.height * grid.width, np.float32)
-    ends, radii = _cut_up(ends, radii)
-    if len(ends) == 0:
-        return opacity.reshape(grid.height, grid.width)
-    middle = grid.pixels((ends[:, 0] + ends[:, 2]) / 2, (ends[:, 1] + ends[:, 3]) / 2)
-    half = math.ceil((PIECE_MM / 2 + float(radii.max()) + soft_mm / 2) / min(grid.pixel_mm))
-    offsets = np.arange(-half, half + 1)
-    r = (np.floor(middle[0]).astype(np.intp)[:, None] + offsets)[:, :, None]
-    c = (np.floor(middle[1]).astype(np.intp)[:, None] + offsets)[:, None, :]
-    flat = np.minimum(np.maximum(r, 0), grid.height - 1) * grid.width + np.minimum(np.maximum(c, 0), grid.width - 1)
-    x, y = (axis.reshape(-1)[flat] for axis in grid.coordinates())
-    np.maximum.at(opacity, flat.reshape(-1), coverage(_capsules(x, y, ends.astype(np.float32), radii.astype(np.float32)), soft_mm).reshape(-1))
+    if len(ends):
+        ends, radii = _cut_up(ends, radii)
+        half = math.ceil((PIECE_MM / 2 + float(radii.max()) + soft_mm / 2) / min(grid.pixel_mm))
+        flat = _windows(grid, ends, half)
+        x, y = (axis.reshape(-1)[flat] for axis in grid.coordinates())
+        field = _capsules(x, y, ends.astype(np.float32), radii.astype(np.float32))
+        np.maximum.at(opacity, flat.reshape(-1), coverage(field, soft_mm).reshape(-1))
     return opacity.reshape(grid.height, grid.width)
 
 
+def _windows(grid: Grid, ends: np.ndarray, half: int) -> np.ndarray:
+    """Return the flat pixel indices (N, 2 half + 1, 2 half + 1) around each rod's middle, kept on the grid."""
+    rows, columns = grid.pixels((ends[:, 0] + ends[:, 2]) / 2, (ends[:, 1] + ends[:, 3]) / 2)
+    offsets = np.arange(-half, half + 1)
+    rows = np.floor(rows).astype(np.intp)[:, None, None] + offsets[:, None]
+    columns = np.floor(columns).astype(np.intp)[:, None, None] + offsets
+    return np.clip(rows, 0, grid.height - 1) * grid.width + np.clip(columns, 0, grid.width - 1)
+
+
 def _cut_up(ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends and radii of pieces of at most `PIECE_MM` that make up the rods."""
     start, along = ends[:, :2], ends[:, 2:] - ends[:, :2]
-    pieces = np.floor(np.sqrt(along[:, 0] * along[:, 0] + along[:, 1] * along[:, 1]) / PIECE_MM).astype(np.intp) + 1
+    length = np.sqrt(along[:, 0] * along[:, 0] + along[:, 1] * along[:, 1])
+    pieces = np.floor(length / PIECE_MM).astype(np.intp) + 1
     rod = np.repeat(np.arange(len(ends)), pieces)
     piece = np.arange(len(rod)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     low, high = (piece / pieces[rod])[:, None], ((piece + 1) / pieces[rod])[:, None]

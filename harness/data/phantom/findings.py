@@ -13,6 +13,8 @@ from harness.data.phantom.fields import WHOLE, Box, Ellipse, Grid, coverage, noi
 
 __all__ = ["Opacity", "add_background", "effusion", "opacity_of"]
 
+Point = tuple[float, float]
+
 EXTENTS = {"subtle": (2, 4, 9.0, 16.0), "moderate": (4, 9, 12.0, 30.0), "extensive": (8, 14, 16.0, 40.0)}
 """Fewest and most opacities a slice, least and greatest radius in mm."""
 
@@ -46,16 +48,18 @@ def _covid(opacity: Opacity, extent: str, here: Chest, illness: Draws, draws: Dr
     fewest, most, least, greatest = EXTENTS[extent]
     faint, mature = illness.uniform(0.18, 0.34), illness.chance(0.4)
     one_side = illness.pick({0: 6, -1: 1, 1: 1}) if extent == "subtle" else 0
+    weights = _covid_weights(here, one_side)
     for _ in range(draws.integer(fewest, most)):
-        place = draws.place(_covid_weights(here, one_side))
+        place = draws.place(weights)
         if place is None:
             return
         density = faint + (draws.uniform(0, 0.06) if extent == "subtle" else draws.uniform(0.05, 0.32))
-        _ground_glass(opacity, here, place, draws.uniform(least, greatest), density, mature, draws)
+        radius = draws.uniform(least, greatest)
+        _ground_glass(opacity, here, _point(here, place), radius, density, mature, draws)
 
 
 def _covid_weights(here: Chest, one_side: int) -> np.ndarray:
-    """Return int64 weights (H, W): high within 20 mm of the pleura and towards the back."""
+    """Return int64 weights (H, W): high near the pleura and towards the back."""
     x, y = here.grid.coordinates()
     rim = np.maximum(1.0 - here.lungs / 28.0, 0.12)
     back = np.maximum(0.35 + y / 110.0, 0.12)
@@ -64,34 +68,40 @@ def _covid_weights(here: Chest, one_side: int) -> np.ndarray:
 
 
 def _ground_glass(
-    opacity: Opacity, here: Chest, place: tuple[int, int], radius: float, density: float, mature: bool, draws: Draws
+    opacity: Opacity, here: Chest, centre: Point, radius: float, density: float, mature: bool, draws: Draws
 ) -> None:
-    centre = _point(here, place)
-    dx, dy = draws.direction()
-    shape = Ellipse(*centre, radius, radius * draws.uniform(0.55, 0.95), dx, dy)
+    """Add one opacity; `mature` ones may have a consolidated core."""
     box = here.grid.box(*centre, 1.5 * radius)
-    x, y = here.grid.coordinates(box)
-    ragged = 0.5 * noise(draws, here.grid, 0.55 * radius + 2, box) + 0.2 * noise(draws, here.grid, 4.0, box)
-    field = 1.0 - shape.radius(x, y) + ragged
-    alpha = coverage(field - 0.12, draws.uniform(0.3, 0.8)) * here.air[box]
-    texture = 1.0 + 0.3 * noise(draws, here.grid, 6.0, box)
-    if draws.chance(0.35):
-        texture = texture + 0.9 * _net(draws, here.grid, box)
-    value = alpha * density * texture
+    field, air = _ragged_blob(here.grid, box, centre, radius, draws), here.air[box]
+    alpha = coverage(field - 0.12, draws.uniform(0.3, 0.8)) * air
+    value = alpha * density * _texture(here.grid, box, draws)
     if mature and draws.chance(0.6):
-        core = coverage(field - draws.uniform(0.35, 0.6), 0.5) * here.air[box]
+        core = coverage(field - draws.uniform(0.35, 0.6), 0.5) * air
         value = np.maximum(value, core * draws.uniform(0.55, 0.95))
     opacity.density[box] = np.minimum(np.maximum(opacity.density[box], value), 1.0)
-    opacity.lesion[box] |= (alpha > 0.35) & (here.air[box] > 0.5)
+    opacity.lesion[box] |= (alpha > 0.35) & (air > 0.5)
+
+
+def _ragged_blob(grid: Grid, box: Box, centre: Point, radius: float, draws: Draws) -> np.ndarray:
+    """Return a field (h, w) of about 1 in the middle, 0 on a ragged edge."""
+    shape = Ellipse(*centre, radius, radius * draws.uniform(0.55, 0.95), *draws.direction())
+    coarse, fine = noise(draws, grid, 0.55 * radius + 2, box), noise(draws, grid, 4.0, box)
+    return 1.0 - shape.radius(*grid.coordinates(box)) + 0.5 * coarse + 0.2 * fine
+
+
+def _texture(grid: Grid, box: Box, draws: Draws) -> np.ndarray:
+    """Return factors (h, w) around 1; in about every third opacity with the net of thickened septa."""
+    mottled = 1.0 + 0.3 * noise(draws, grid, 6.0, box)
+    return mottled + 0.9 * _net(draws, grid, box) if draws.chance(0.35) else mottled
 
 
 def _net(draws: Draws, grid: Grid, box: Box = WHOLE) -> np.ndarray:
     """Return thin lines (0 to 1) a few mm apart: thickened septa, the paving of "crazy paving"."""
     grains = [noise(draws, grid, spacing, box) for spacing in (5.0, 7.0)]
-    return np.maximum(1.0 - np.minimum(*(np.maximum(grain, -grain) for grain in grains)) / 0.14, 0.0)
+    return np.maximum(1.0 - np.minimum(*(np.abs(grain) for grain in grains)) / 0.14, 0.0)
 
 
-def _point(here: Chest, place: tuple[int, int]) -> tuple[float, float]:
+def _point(here: Chest, place: tuple[int, int]) -> Point:
     row, column = place
     x, y = here.grid.coordinates((slice(row, row + 1), slice(column, column + 1)))
     return float(x[0, 0]), float(y[0, 0])
@@ -117,7 +127,7 @@ def _oedema(opacity: Opacity, here: Chest, illness: Draws, draws: Draws) -> None
     """Haze around the hila, on both sides, sparing the rim; thicker to the back."""
     strength = illness.uniform(0.1, 0.32)
     x, y = here.grid.coordinates()
-    near = 1.0 - 0.6 * max(here.level - HILUM_LEVEL, HILUM_LEVEL - here.level)
+    near = 1.0 - 0.6 * abs(here.level - HILUM_LEVEL)
     haze = np.zeros(x.shape, np.float32)
     for side in (-1, 1):
         wings = Ellipse(side * 62, 10, 50, 68).radius(x, y) + 0.35 * noise(draws, here.grid, 20.0)
@@ -156,7 +166,6 @@ def add_background(
 def _emphysema(hu: np.ndarray, here: Chest, patient: Draws, draws: Draws) -> None:
     """Dark holes, more of them above."""
     severity = patient.uniform(0.25, 0.9) * (1.2 - 0.7 * here.level)
-    x, y = here.grid.coordinates()
     holes = np.maximum(noise(draws, here.grid, 9.0), noise(draws, here.grid, 17.0))
     hu -= 90 * severity * coverage(holes - 0.75 + 0.5 * severity, 0.35)
 
@@ -164,7 +173,7 @@ def _emphysema(hu: np.ndarray, here: Chest, patient: Draws, draws: Draws) -> Non
 def _dependent_atelectasis(opacity: Opacity, here: Chest, patient: Draws, draws: Draws) -> None:
     """A thin dense band along the pleura where the lung lies on its back."""
     depth, density = patient.uniform(3, 12), patient.uniform(0.12, 0.5)
-    x, y = here.grid.coordinates()
+    _, y = here.grid.coordinates()
     band = coverage(depth * (1 + 0.7 * noise(draws, here.grid, 18.0)) - here.lungs, 1.2 * depth)
     band *= coverage(y - 42 - 12 * noise(draws, here.grid, 30.0), 24.0) * here.air
     opacity.density = np.maximum(opacity.density, density * band * (1 + 0.3 * noise(draws, here.grid, 6.0)))
@@ -181,5 +190,6 @@ def _nodule(opacity: Opacity, here: Chest, patient: Draws, draws: Draws) -> None
     centre = _point(here, place)
     box = here.grid.box(*centre, 2 * radius)
     x, y = here.grid.coordinates(box)
-    ball = Ellipse(*centre, radius, 0.9 * radius).field(x, y) + 0.2 * radius * noise(draws, here.grid, 4.0, box)
-    opacity.density[box] = np.maximum(opacity.density[box], coverage(ball, 2.2) * here.air[box])
+    bumps = 0.2 * radius * noise(draws, here.grid, 4.0, box)
+    ball = coverage(Ellipse(*centre, radius, 0.9 * radius).field(x, y) + bumps, 2.2)
+    opacity.density[box] = np.maximum(opacity.density[box], ball * here.air[box])

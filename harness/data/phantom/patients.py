@@ -9,14 +9,13 @@ from harness.data.phantom.draws import Draws
 __all__ = ["CLASSES", "PATIENTS", "SEED", "SLICES", "Patient", "patients"]
 
 SEED = 20200424
-"""The seed of the dataset that boards show: the date of the first preprint. Development used seeds from 1000 on."""
+"""The seed of the dataset that boards show. Everything was settled on seeds from 1000 on, before this one was used."""
 
 PATIENTS = 96
 SLICES = 4
 CLASSES = ("non-COVID", "COVID")
-
-PARTS = {"train": 29, "val": 7, "test": 12}
-"""Patients of each class in each part of the official split: 60, 15 and 25 percent."""
+VAL_SHARE, TEST_SHARE = 0.15, 0.25
+"""Shares of each class's patients in the official split; the rest is for training."""
 
 FINDINGS: dict[str, dict[str, int]] = {
     "COVID": {"subtle": 20, "moderate": 45, "extensive": 35},
@@ -48,15 +47,29 @@ class Patient:
         return Draws("ct-phantom", self.seed, self.number, what, *more)
 
 
-def patients(seed: int = SEED) -> list[Patient]:
-    """Return the cohort in the order of its numbers: half of each class, the split balanced by class."""
-    half = PATIENTS // 2
+def patients(seed: int = SEED, count: int = PATIENTS) -> list[Patient]:
+    """Return the cohort in the order of its numbers: half of each class, the split balanced by class.
+
+    Raises `ValueError` for an odd count, or one below 6: each part needs a patient of each class.
+    """
+    if count < 6 or count % 2:
+        raise ValueError(
+            f"{count} patients cannot be split in halves and three parts; write an even number from 6 on"
+        )
+    half = count // 2
+    sides = _sides(half)
     labels = Draws("ct-phantom", seed, "labels").shuffled([name for name in CLASSES for _ in range(half)])
-    parts = {
-        name: Draws("ct-phantom", seed, "split", name).shuffled([p for p, n in PARTS.items() for _ in range(n)])
-        for name in CLASSES
-    }
-    return [_patient(seed, number, label, parts[label].pop()) for number, label in enumerate(labels, start=1)]
+    parts = {name: Draws("ct-phantom", seed, "split", name).shuffled(sides) for name in CLASSES}
+    return [
+        _patient(seed, number, label, parts[label].pop(0)) for number, label in enumerate(labels, start=1)
+    ]
+
+
+def _sides(patients_of_a_class: int) -> list[str]:
+    """Return the part of each of a class's patients, in order."""
+    val = max(1, round(VAL_SHARE * patients_of_a_class))
+    test = max(1, round(TEST_SHARE * patients_of_a_class))
+    return ["train"] * (patients_of_a_class - val - test) + ["val"] * val + ["test"] * test
 
 
 def _patient(seed: int, number: int, label: str, split: str) -> Patient:

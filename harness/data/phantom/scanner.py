@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.phantom.anatomy import AIR_HU
 from harness.data.phantom.draws import Draws
 from harness.data.phantom.fields import Grid, blurred, coverage
 
@@ -71,7 +70,7 @@ class Scan:
         return np.floor(grey * 255.0 + 0.5).astype(np.uint8)
 
     def _quanta(self, shape: tuple[int, ...], level: float, draws: Draws) -> np.ndarray:
-        """Return noise in HU: band-limited as back-projection makes it, streaky at the shoulders, most in the middle."""
+        """Return noise in HU (H, W): band-limited as back-projection makes it, streaky at the shoulders."""
         white = draws.normals(*shape).astype(np.float32)
         grain = blurred(white, 0.1) - 0.6 * blurred(white, 0.25, 2)
         shoulders = self.streaks * max(1.0 - level / 0.35, 0.15)

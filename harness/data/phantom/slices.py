@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.data.phantom.anatomy import OUTLINE, Body, Chest, chest
-from harness.data.phantom.fields import Ellipse, Grid, coverage
+from harness.data.phantom.fields import Grid, coverage
 from harness.data.phantom.findings import add_background, effusion, opacity_of
 from harness.data.phantom.lungs import draw_airways, draw_vessels, parenchyma
 from harness.data.phantom.patients import SLICES, Patient
@@ -30,7 +30,7 @@ class Slice:
 def render(patient: Patient, index: int) -> Slice:
     """Return a patient's slice, 0 to 3 from the apex down.
 
-    Only `_opacity` looks at the class, and from streams of its own: the same patient without the finding has the
+    Only `opacity_of` looks at the class, with streams of its own: the same patient without the finding has the
     same body, scan and noise to the last bit.
     """
     body = Body.drawn(patient.draws("body"))
@@ -71,5 +71,5 @@ def _table(hu: np.ndarray, body: Body, grid: Grid, gap_mm: float) -> None:
     sag = y - top - 26 + x * x / 1900
     for depth, value in ((0.0, -150.0), (14.0, -420.0)):
         away = sag - depth
-        line = coverage(1.6 - np.maximum(away, -away), 1.6) * (hu < -900)
+        line = coverage(1.6 - np.abs(away), 1.6) * (hu < -900)
         hu += line * (value - hu)

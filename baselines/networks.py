@@ -1,0 +1,279 @@
+"""Networks fine-tuned whole: DenseNet, ResNet, GoogleNet, VGG-16, AlexNet, and any of timm or torchvision.
+
+Reproduces the fine-tuned rows of Soares, Angelov et al. (2020), Table 1 (accuracy: ResNet 94.96 %, GoogleNet
+91.73 %, VGG-16 94.96 %, AlexNet 93.75 %; no training details are printed), and the DenseNet-169 of Zhao et al.
+(2020; F1 0.85, tuned on the validation part, 224 px, batch 4, Adam at 1e-4, cosine schedule, affine maps, crops and
+flips). Measured: see leaderboards/.
+
+Unlike the papers, all networks share one training loop (`baselines.training`): AdamW with warm-up and cosine
+decay, batches of 16 or 32, classes weighted alike, the weights of the best look at the validation part. Unlike Zhao et al.,
+DenseNet starts from ImageNet, not from chest radiographs. Where no pretrained weights can be had, a
+network is trained from scratch, and `notes_` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from baselines.labels import checked_labels
+from baselines.training import Settings, Tensors, probabilities, seeded, train
+from harness.backbones import build
+from harness.errors import ModelError, UnknownName, WeightsUnavailable
+from harness.types import ImagesView
+
+if TYPE_CHECKING:
+    import optuna
+    import torch
+    from torch import nn
+
+__all__ = ["VGG16", "AlexNet", "DenseNet", "GoogleNet", "ResNet", "TimmNetwork", "TorchvisionNetwork"]
+
+PAPER_SIZE_PX = 224
+
+WEIGHTS = ("imagenet", "none")
+
+
+def _recipes(*, smoke_images: int, quick_images: int, trial_images: int, size_px: int = 64) -> dict[str, Any]:
+    """Return the recipes of one network: `size_px` and batches of 16 on a CPU, the papers' size on a GPU.
+
+    Numbers of images are those that two AVX2 cores train on in the time of a recipe: smoke 20 s,
+    quick 80 s, a trial of quick 10 s. `check` is for the conformance suite.
+    """
+    laptop = {"size_px": size_px, "batch_size": 16, "looks": 4}
+    trial = {"images_seen": trial_images, "looks": 2}
+    return {
+        "check": {**laptop, "images_seen": 32, "looks": 1},
+        "smoke": {**laptop, "images_seen": smoke_images, "trial": trial},
+        "quick": {**laptop, "images_seen": quick_images, "trial": trial},
+        "paper": {
+            "size_px": PAPER_SIZE_PX,
+            "batch_size": 32,
+            "images_seen": 80_000,
+            "looks": 20,
+            "trial": {"images_seen": 16_000, "looks": 4},
+        },
+    }
+
+
+@dataclass(kw_only=True, eq=False)
+class Network:
+    """What the networks share: how they are built, trained and asked.
+
+    `learning_rate` None means the network's own: `rates`, from scratch and from pretrained weights.
+    `augmentation` scales every random change of the images, see `baselines.augmentation`. `weights` "none" leaves
+    pretrained weights alone.
+    """
+
+    uses_validation: ClassVar[bool] = True
+    expected_seconds: ClassVar[Mapping[str, float]] = {"smoke": 30, "quick": 150, "paper": 600}
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]]
+    family: ClassVar[str]
+    variants: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[tuple[float, float]] = (1e-3, 2e-4)
+
+    n_classes: int
+    seed: int = 0
+    device: str = "cpu"
+    variant: str = ""
+    size_px: int = PAPER_SIZE_PX
+    images_seen: int = 80_000
+    batch_size: int = 32
+    looks: int = 20
+    learning_rate: float | None = None
+    weight_decay: float = 0.05
+    augmentation: float = 0.5
+    weights: str = "imagenet"
+
+    @classmethod
+    def network(cls, variant: str) -> str:
+        """Return the name by which `harness.backbones` builds a variant; raise `UnknownName` for no variant."""
+        if str(variant) not in (cls.variants or ("",)):
+            raise UnknownName(f"variant of {cls.family!r}", str(variant), cls.variants)
+        return f"{cls.family}{variant}"
+
+    @classmethod
+    def pretrained(cls, variant: str | None = None, weights: str = "imagenet", **_: Any) -> tuple[str, ...]:
+        """Return the name of the network whose weights training starts from."""
+        name = cls.network(cls.variant if variant is None else variant)
+        return (name,) if weights != "none" else ()
+
+    @staticmethod
+    def search_space(trial: optuna.Trial) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 5e-5, 3e-3, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.3, log=True),
+            "augmentation": trial.suggest_float("augmentation", 0.0, 1.0),
+        }
+
+    def fit(
+        self,
+        images: ImagesView,
+        labels: np.ndarray,
+        *,
+        validation: tuple[ImagesView, np.ndarray] | None = None,
+        groups: Sequence[str] | None = None,  # noqa: ARG002 - the contract's
+    ) -> Network:
+        """Train on N images, keep the weights that did best on the validation part.
+
+        Raises `ModelError` without a validation part, for a size that the network cannot take and when
+        the loss is no number any more; `UnknownName` for a network that isn't there.
+        """
+        import torch
+
+        name = self.network(self.variant)
+        if validation is None:
+            raise ModelError(f"{name!r} chooses its epoch on a validation part: pass validation=(images, labels)")
+        device = _device(self.device)
+        training = self._tensors(images, labels, device, part="training")
+        held_out = self._tensors(*validation, device, part="validation")
+        with seeded(self.seed, device):
+            network, note = self._start(name)
+            network = network.to(device=device, memory_format=torch.channels_last)
+            _check_takes(network, name, self.size_px, device)
+            settings = self._settings(from_scratch=note is not None)
+            self.looks_ = train(
+                network, training, held_out, settings, n_classes=self.n_classes, seed=self.seed
+            )
+        size_note = f"{self.size_px} px images" if self.size_px != PAPER_SIZE_PX else None
+        self.notes_ = [text for text in (note, size_note) if text is not None]
+        self.network_, self._device = network, device
+        self.absent_ = sorted(set(range(self.n_classes)) - set(training.labels.tolist()))
+        return self
+
+    def predict_proba(self, images: ImagesView) -> np.ndarray:
+        """Return float64 (N, n_classes); a class that training never showed has probability 0."""
+        import torch
+
+        if not hasattr(self, "network_"):
+            raise ModelError(f"{type(self).__name__}: call fit before predict_proba")
+        pixels = torch.from_numpy(np.array(images.resized(self.size_px)))
+        return probabilities(self.network_, pixels.to(self._device), self.absent_)
+
+    def _tensors(self, images: ImagesView, labels: np.ndarray, device: torch.device, *, part: str) -> Tensors:
+        checked = checked_labels(labels, len(images), self.n_classes, part=part)
+        return Tensors.on(device, images.resized(self.size_px), checked)
+
+    def _start(self, name: str) -> tuple[nn.Module, str | None]:
+        """Return the network, and a note where it doesn't start from pretrained weights."""
+        if self.weights not in WEIGHTS:
+            raise UnknownName("weights", str(self.weights), WEIGHTS)
+        if self.weights == "none":
+            reason = "weights='none' was asked for"
+        else:
+            try:
+                return build(name, n_classes=self.n_classes, pretrained=True), None
+            except WeightsUnavailable as error:
+                reason = str(error)
+        return build(name, n_classes=self.n_classes, pretrained=False), f"trained from scratch: {reason}"
+
+    def _settings(self, *, from_scratch: bool) -> Settings:
+        own_rate = self.rates[0] if from_scratch else self.rates[1]
+        return Settings(
+            images_seen=self.images_seen,
+            batch_size=self.batch_size,
+            learning_rate=own_rate if self.learning_rate is None else self.learning_rate,
+            weight_decay=self.weight_decay,
+            augmentation=self.augmentation,
+            looks=self.looks,
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class DenseNet(Network):
+    """DenseNet (Huang et al., 2017), 169 layers as in Zhao et al. (2020)."""
+
+    family = "densenet"
+    variants = ("121", "161", "169", "201")
+    recipes = _recipes(smoke_images=800, quick_images=2400, trial_images=300)
+
+    variant: str = "169"
+
+
+@dataclass(kw_only=True, eq=False)
+class ResNet(Network):
+    """ResNet (He et al., 2016), 50 layers; Soares et al. (2020) don't say how many they took."""
+
+    family = "resnet"
+    variants = ("18", "34", "50", "101", "152")
+    recipes = _recipes(smoke_images=800, quick_images=2400, trial_images=300)
+
+    variant: str = "50"
+
+
+@dataclass(kw_only=True, eq=False)
+class GoogleNet(Network):
+    """GoogLeNet (Szegedy et al., 2015) in torchvision's form, with batch norm; its auxiliary classifiers are left out."""
+
+    family = "googlenet"
+    recipes = _recipes(smoke_images=2000, quick_images=6000, trial_images=800)
+
+
+@dataclass(kw_only=True, eq=False)
+class VGG16(Network):
+    """VGG (Simonyan and Zisserman, 2015), 16 layers, without batch norm."""
+
+    family = "vgg"
+    variants = ("11", "13", "16", "19")
+    rates = (1e-4, 5e-5)
+    recipes = _recipes(smoke_images=400, quick_images=1200, trial_images=120, size_px=32)
+
+    variant: str = "16"
+
+
+@dataclass(kw_only=True, eq=False)
+class AlexNet(Network):
+    """AlexNet (Krizhevsky et al., 2012) in torchvision's form; takes images of 63 pixels or more."""
+
+    family = "alexnet"
+    rates = (3e-4, 1e-4)
+    recipes = _recipes(smoke_images=2000, quick_images=6000, trial_images=800)
+
+
+@dataclass(kw_only=True, eq=False)
+class TimmNetwork(Network):
+    """Any image classifier of timm by name: `timm:convnext_tiny`."""
+
+    family = "timm"
+    recipes = _recipes(smoke_images=800, quick_images=2400, trial_images=300)
+
+    variant: str = "convnext_tiny"
+
+    @classmethod
+    def network(cls, variant: str) -> str:
+        return f"{cls.family}:{variant}"
+
+
+@dataclass(kw_only=True, eq=False)
+class TorchvisionNetwork(TimmNetwork):
+    """Any image classifier of torchvision by name: `torchvision:squeezenet1_1`."""
+
+    family = "torchvision"
+    recipes = _recipes(smoke_images=800, quick_images=2400, trial_images=300)
+
+    variant: str = "squeezenet1_1"
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device {name!r}: no CUDA device was found; use device='cpu'")
+    return device
+
+
+def _check_takes(network: nn.Module, name: str, size_px: int, device: torch.device) -> None:
+    """Raise `ModelError` when the network cannot take images of this size: some have a least size, some one size."""
+    import torch
+
+    network.eval()
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(2, 3, size_px, size_px, device=device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{name!r} does not take images of {size_px} px; set size_px ({reason})") from error

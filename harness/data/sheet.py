@@ -1,0 +1,185 @@
+"""Contact sheets: a dataset at a glance, as one PNG."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from harness.data.cards import Card
+from harness.errors import HarnessError
+from harness.types import Sample
+
+__all__ = ["Pictured", "Pixels", "contact_sheet", "shortened"]
+
+COLUMNS = 6
+THUMBNAIL_PX = 176
+GAP_PX = 8
+LINE_PX = 17
+TITLE_PX, TEXT_PX, ID_PX = 20, 13, 11
+"""Heights of the letters of the title, of the lines below it and of the ids."""
+
+PAPER, INK, FAINT_INK = 255, 0, 96
+
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
+
+class Pixels(Protocol):
+    """The images of a dataset by row: uint8 (H, W)."""
+
+    def image(self, row: int) -> np.ndarray: ...
+
+
+class Pictured(Protocol):
+    """What a sheet is made of: a `harness.data.dataset.Dataset`."""
+
+    @property
+    def card(self) -> Card: ...
+    @property
+    def samples(self) -> tuple[Sample, ...]: ...
+    def pixels(self) -> Pixels: ...
+
+
+def contact_sheet(dataset: Pictured, path: Path, *, per_class: int = 12, seed: int = 0) -> Path:
+    """Write a PNG of `per_class` images of each class, drawn by seed, with their ids; return its path.
+
+    The same dataset, seed and versions give the same picture. Raises `HarnessError` when it cannot
+    be written.
+    """
+    if per_class < 1:
+        raise ValueError(f"per_class is {per_class}, expected at least 1")
+    sheet = _drawn(dataset, per_class, seed)
+    _write(sheet, path)
+    return path
+
+
+def shortened(text: str, font: Font, width_px: float) -> str:
+    """Return the text, its middle replaced by an ellipsis where it is wider than `width_px`."""
+    if font.getlength(text) <= width_px:
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        short = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+        if font.getlength(short) <= width_px:
+            return short
+    return "…"
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A class: its heading and the rows of the dataset that stand for it."""
+
+    heading: str
+    rows: list[int]
+
+    @property
+    def height(self) -> int:
+        lines = -(-len(self.rows) // COLUMNS)
+        return LINE_PX + 6 + lines * (THUMBNAIL_PX + LINE_PX + GAP_PX)
+
+
+def _drawn(dataset: Pictured, per_class: int, seed: int) -> Image.Image:
+    width = COLUMNS * (THUMBNAIL_PX + GAP_PX) + GAP_PX
+    header = _header(dataset, width - 2 * GAP_PX)
+    blocks = _blocks(dataset, per_class, seed)
+    top = GAP_PX + sum(_line_height(size) for _, size in header) + GAP_PX
+    sheet = Image.new("L", (width, top + sum(block.height for block in blocks)), PAPER)
+    draw, y = ImageDraw.Draw(sheet), GAP_PX
+    for line, size in header:
+        draw.text((GAP_PX, y), line, fill=INK, font=_font(size))
+        y += _line_height(size)
+    y, pixels = top, dataset.pixels()
+    for block in blocks:
+        _draw_block(sheet, y, block, dataset.samples, pixels)
+        y += block.height
+    return sheet
+
+
+def _header(dataset: Pictured, width_px: int) -> list[tuple[str, int]]:
+    """Return the lines of the title with the height of their letters."""
+    card = dataset.card
+    counts = ", ".join(f"{len(rows)} {name}" for name, rows in _rows_by_class(dataset).items())
+    title = card.title if card.title == card.name else f"{card.title} ({card.name})"
+    lines = [f"{len(dataset.samples)} images: {counts}", f"Licence: {card.licence}"]
+    text = [(line, TEXT_PX) for long in lines for line in _wrapped(long, _font(TEXT_PX), width_px)]
+    return [(line, TITLE_PX) for line in _wrapped(title, _font(TITLE_PX), width_px)] + text
+
+
+def _rows_by_class(dataset: Pictured) -> dict[str, list[int]]:
+    return {
+        name: [row for row, sample in enumerate(dataset.samples) if sample.label == label]
+        for label, name in enumerate(dataset.card.classes)
+    }
+
+
+def _blocks(dataset: Pictured, per_class: int, seed: int) -> list[_Block]:
+    blocks = []
+    for name, rows in _rows_by_class(dataset).items():
+        chosen = sorted(random.Random(f"{seed}/{name}").sample(rows, min(per_class, len(rows))))
+        blocks.append(_Block(f"{name}: {len(chosen)} of {len(rows)}", chosen))
+    return blocks
+
+
+def _draw_block(
+    sheet: Image.Image, top: int, block: _Block, samples: Sequence[Sample], pixels: Pixels
+) -> None:
+    draw, font = ImageDraw.Draw(sheet), _font(ID_PX)
+    heading = shortened(block.heading, _font(TEXT_PX), sheet.width - 2 * GAP_PX)
+    draw.text((GAP_PX, top), heading, fill=INK, font=_font(TEXT_PX))
+    for place, row in enumerate(block.rows):
+        x = GAP_PX + place % COLUMNS * (THUMBNAIL_PX + GAP_PX)
+        y = top + LINE_PX + 6 + place // COLUMNS * (THUMBNAIL_PX + LINE_PX + GAP_PX)
+        sheet.paste(_thumbnail(pixels.image(row)), (x, y))
+        name = shortened(samples[row].id, font, THUMBNAIL_PX)
+        draw.text((x, y + THUMBNAIL_PX + 1), name, fill=FAINT_INK, font=font)
+
+
+def _thumbnail(pixels: np.ndarray) -> Image.Image:
+    """Return the image on a square of black, its shape kept."""
+    height, width = pixels.shape
+    scale = THUMBNAIL_PX / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    square = Image.new("L", (THUMBNAIL_PX, THUMBNAIL_PX), INK)
+    small = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
+    square.paste(small, ((THUMBNAIL_PX - size[0]) // 2, (THUMBNAIL_PX - size[1]) // 2))
+    return square
+
+
+def _wrapped(text: str, font: Font, width_px: int) -> list[str]:
+    """Return the text in lines that fit, broken at spaces; a word too long for a line is shortened."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width_px:
+            lines[-1] = longer
+        else:
+            lines.append(shortened(word, font, width_px))
+    return [line for line in lines if line]
+
+
+def _font(size_px: int) -> Font:
+    return ImageFont.load_default(size_px)
+
+
+def _line_height(size_px: int) -> int:
+    return size_px + 6
+
+
+def _write(sheet: Image.Image, path: Path) -> None:
+    temporary = path.with_name(f".tmp-{path.name}-{uuid4().hex}")
+    try:
+        sheet.save(temporary, format="PNG", optimize=True)
+        temporary.replace(path)
+    except OSError as error:
+        raise HarnessError(
+            f"the contact sheet {str(path)!r} cannot be written: {error.strerror or error}; name another file"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
