@@ -34,7 +34,7 @@ TINY = TIE**2
 class Arrival(NamedTuple):
     """A sample on its way in: its features, squared norm and product with the sum of all samples up to it."""
 
-    x_D: np.ndarray
+    features: np.ndarray
     square: float
     total: float
 
@@ -47,6 +47,9 @@ class Clouds(ABC):
     count : number of prototypes, P.
     n_seen : number of samples taken in.
     """
+
+    normalises = False
+    """Whether rows are brought to length 1."""
 
     def __init__(self, n_features: int, radius: float) -> None:
         self.radius = radius
@@ -91,12 +94,8 @@ class Clouds(ABC):
     def prepared(self, x_ND: np.ndarray, squares_N: np.ndarray) -> np.ndarray:
         """Return rows of these squared norms as float64 in the space of the prototypes."""
         prepared_ND = np.empty(x_ND.shape)
-        self._prepare(x_ND, squares_N, np.arange(len(x_ND)), prepared_ND)
+        self._prepare(x_ND, self._lengths(squares_N), np.arange(len(x_ND)), prepared_ND)
         return prepared_ND
-
-    def stopping_row(self, x_ND: np.ndarray, rows: np.ndarray) -> int | None:
-        """Return the row at which these rows cannot be absorbed, None when they can."""
-        return None
 
     def absorb(
         self,
@@ -112,18 +111,19 @@ class Clouds(ABC):
         Parameters
         ----------
         x_ND : finite features (and no zero row where rows are normalised).
-        squares_N : their squared norms.
+        squares_N : the squared norms of all its rows.
         rows : which of them belong to this class.
         first_index : the number of row 0 of `x_ND` among all samples ever seen.
         product : how inner products are computed.
         gram_NN : x_ND @ x_ND.T when it is known, which is allowed as long as nothing was seen.
         """
         self._reserve(self.count + len(rows))
+        lengths_N = self._lengths(squares_N)
         for start in range(0, len(rows), BLOCK_ROWS):
             block_rows = rows[start : start + BLOCK_ROWS]
             # The rows wait where the next centres will be: most that become prototypes need not be moved.
             x_BD = self._centres[self.count : self.count + len(block_rows)]
-            self._prepare(x_ND, squares_N, block_rows, x_BD)
+            self._prepare(x_ND, lengths_N, block_rows, x_BD)
             if gram_NN is None:
                 block = self._computed_block(x_BD, product)
             else:
@@ -133,12 +133,20 @@ class Clouds(ABC):
     def __getstate__(self) -> dict[str, Any]:
         return {k: v[: self.count] if k in _GROWING else v for k, v in self.__dict__.items()}
 
-    def _prepare(self, x_ND: np.ndarray, squares_N: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    def _prepare(
+        self, x_ND: np.ndarray, lengths_N: np.ndarray | None, rows: np.ndarray, out: np.ndarray
+    ) -> None:
         """Write some rows of `x_ND` to `out` as they are in the space of the prototypes."""
         if x_ND.dtype == np.float64:
             np.take(x_ND, rows, axis=0, out=out, mode="clip")
         else:
             out[:] = x_ND[rows]
+        if lengths_N is not None:
+            divide_rows(out, lengths_N[rows])
+
+    def _lengths(self, squares_N: np.ndarray) -> np.ndarray | None:
+        """Return what rows of these squared norms are divided by (N,), None when they are left as they are."""
+        return np.sqrt(squares_N) if self.normalises else None
 
     def _computed_block(self, x_BD: np.ndarray, product: Product) -> Block:
         gram_BB = product(x_BD, x_BD)
@@ -147,7 +155,7 @@ class Clouds(ABC):
     def _looked_up_block(
         self, x_BD: np.ndarray, rows: np.ndarray, product: Product, gram_NN: np.ndarray
     ) -> Block:
-        lengths_N = self._lengths(gram_NN)
+        lengths_N = self._lengths(np.diagonal(gram_NN))
         gram = GramRows(gram_NN, rows, rows, lengths_N)
         if not self.count:
             return Block(gram, None, self._totals(x_BD))
@@ -156,10 +164,6 @@ class Clouds(ABC):
         if len(merged):
             old_BP[:, merged] = product(x_BD, self.centres[merged])
         return Block(gram, old_BP, self._totals(x_BD))
-
-    def _lengths(self, gram_NN: np.ndarray) -> np.ndarray | None:
-        """Return what the rows were divided by (N,), None when they were not."""
-        return None
 
     def _totals(self, x_BD: np.ndarray) -> np.ndarray:
         """Return the products of rows with the sum of all samples so far (B,)."""
@@ -171,7 +175,7 @@ class Clouds(ABC):
         self._set_slack(self.n_seen + len(x_BD))
         for row, (x_D, square) in enumerate(zip(x_BD, block.squares.tolist(), strict=True)):
             products, total = block.products(row)
-            self.n_seen += 1
+            self._see(x_D)
             dots = self._dots[: self.count]
             dots += products
             arrival = Arrival(x_D, square, total)
@@ -182,6 +186,9 @@ class Clouds(ABC):
             else:
                 keep, take = self._merge(slot, arrival)
                 block.merge(slot, keep, take)
+
+    def _see(self, x_D: np.ndarray) -> None:  # noqa: ARG002 - for variants that move their mean at once
+        self.n_seen += 1
 
     def _host(self, arrival: Arrival, products: np.ndarray) -> int | None:
         """Return the prototype that absorbs the sample, None when it becomes a prototype itself.
@@ -210,7 +217,7 @@ class Clouds(ABC):
         if inside and len(rivals) == 1 and distance < self._spans[chosen] - slack:
             return chosen
         extremes = np.flatnonzero((spreads >= high - slack) | (spreads <= low + slack))
-        return self._host_directly(arrival.x_D, rivals, extremes)
+        return self._host_directly(arrival.features, rivals, extremes)
 
     def _set_slack(self, n_seen: int) -> None:
         rounding = 16 * (self._centres.shape[1] + n_seen) * EPS
@@ -220,7 +227,7 @@ class Clouds(ABC):
         """Make the sample a prototype, Eq. (5)."""
         slot = self.count
         if not is_in_place:
-            self._centres[slot] = arrival.x_D
+            self._centres[slot] = arrival.features
         self._indices[slot] = index
         self._supports[slot] = 1
         self._spans[slot] = self._first_span
@@ -231,7 +238,7 @@ class Clouds(ABC):
 
     def _merge(self, slot: int, arrival: Arrival) -> tuple[float, float]:
         """Let a prototype absorb the sample; return the weights of the old centre and of the sample."""
-        keep, take = self._move(slot, arrival.x_D)
+        keep, take = self._move(slot, arrival.features)
         self._dots[slot] = keep * self._dots[slot] + take * arrival.total
         self._bounds[slot] = keep * self._bounds[slot] + take * arrival.square**0.5
         if self._bounds[slot] > self._reach:
@@ -282,6 +289,10 @@ _GROWING = ("_centres", "_indices", "_supports", "_spans", "_squares", "_dots", 
 class PaperClouds(Clouds):
     """Soares et al. (2020), Eq. (1) to (6), on features of length 1."""
 
+    # Unlike the paper, which does not say so: only for unit vectors do its r_0 = sqrt(2 - 2 cos 30°) and the
+    # 1 - |p|² of Eq. (6) have the meaning it gives them.
+    normalises = True
+
     def __init__(self, n_features: int, radius: float) -> None:
         super().__init__(n_features, radius)
         self._sum = np.zeros(n_features)
@@ -294,18 +305,9 @@ class PaperClouds(Clouds):
     def mean(self) -> np.ndarray:
         return self._sum / max(self.n_seen, 1)
 
-    def _prepare(self, x_ND: np.ndarray, squares_N: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
-        # Unlike the paper, which does not say so: only for unit vectors do its r_0 = sqrt(2 - 2 cos 30°)
-        # and the 1 - |p|² of Eq. (6) have the meaning it gives them.
-        super()._prepare(x_ND, squares_N, rows, out)
-        normalise(out, squares_N[rows])
-
-    def _lengths(self, gram_NN: np.ndarray) -> np.ndarray | None:
-        return np.sqrt(np.diagonal(gram_NN))
-
-    def _host(self, arrival: Arrival, products: np.ndarray) -> int | None:
-        self._sum += arrival.x_D
-        return super()._host(arrival, products)
+    def _see(self, x_D: np.ndarray) -> None:
+        super()._see(x_D)
+        self._sum += x_D
 
     def _choose(self, distances: np.ndarray) -> int:
         return int(distances.argmin())  # Eq. (3)
@@ -372,6 +374,7 @@ class ReleasedClouds(Clouds):
         return self._mean
 
     def stopping_row(self, x_ND: np.ndarray, rows: np.ndarray) -> int | None:
+        """Return the row at which the released code would stop, None when there is none."""
         # Their array of |x_1|² is a scalar until the second prototype comes; a merge indexes it.
         if self.n_seen >= 2 or self.n_seen + len(rows) < 2:
             return None
@@ -458,11 +461,10 @@ def squared_norms(x_ND: np.ndarray) -> np.ndarray:
     return squares_N
 
 
-def normalise(x_ND: np.ndarray, squares_N: np.ndarray) -> None:
-    """Bring rows of these squared norms to length 1, in place."""
+def divide_rows(x_ND: np.ndarray, by_N: np.ndarray) -> None:
+    """Divide each row by a number, in place."""
     for start in range(0, len(x_ND), CACHED_ROWS):
-        part = slice(start, start + CACHED_ROWS)
-        x_ND[part] /= np.sqrt(squares_N[part])[:, None]
+        x_ND[start : start + CACHED_ROWS] /= by_N[start : start + CACHED_ROWS, None]
 
 
 def _exceeds(a: float, b: float) -> bool:

@@ -60,15 +60,14 @@ class Settings:
     def __post_init__(self) -> None:
         if self.batch_size < 2:
             raise ModelError(f"batch_size must be 2 or more for batch norm, got {self.batch_size!r}")
-        if self.images_seen < 1:
-            raise ModelError(f"images_seen must be 1 or more, got {self.images_seen!r}")
+        for name in ("images_seen", "looks"):
+            if getattr(self, name) < 1:
+                raise ModelError(f"{name} must be 1 or more, got {getattr(self, name)!r}")
         if not 0 < self.learning_rate < math.inf:
             raise ModelError(f"learning_rate must be positive, got {self.learning_rate!r}")
-        if self.augmentation < 0 or self.weight_decay < 0:
-            raise ModelError(
-                "augmentation and weight_decay must be 0 or more, "
-                f"got {self.augmentation!r} and {self.weight_decay!r}"
-            )
+        for name in ("augmentation", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ModelError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
 
     @property
     def steps(self) -> int:

@@ -186,9 +186,10 @@ class XDNN(ClassifierMixin, BaseEstimator):
 
     def rules(self) -> list[Rule]:
         """Return the rule of each class; `str` of it is its text."""
+        all_clouds = self._fitted()
         return [
             Rule(label, tuple(clouds.indices.tolist()), tuple(clouds.supports.tolist()))
-            for label, clouds in zip(self.classes_.tolist(), self._fitted(), strict=True)
+            for label, clouds in zip(self.classes_.tolist(), all_clouds, strict=True)
         ]
 
     def explain(self, X: Any) -> list[Explanation]:
@@ -308,6 +309,8 @@ def _refuse_where_released_code_stops(
     all_clouds: list[Clouds], classes: np.ndarray, X: np.ndarray, codes: np.ndarray, seen: int
 ) -> None:
     for k, (label, clouds) in enumerate(zip(classes.tolist(), all_clouds, strict=True)):
+        if not isinstance(clouds, ReleasedClouds):
+            continue
         row = clouds.stopping_row(X, np.flatnonzero(codes == k))
         if row is not None:
             raise ReleasedCodeStops(

@@ -55,9 +55,10 @@ def build(network: str, *, n_classes: int, pretrained: bool, in_channels: int = 
     """Return `network` with a new classifier of `n_classes` outputs, on the CPU, in training mode.
 
     With `pretrained`, everything but the classifier comes from the weights that `harness.weights.find`
-    finds. What is not loaded is drawn from torch's global generator, which the caller seeds. With other
-    than 3 channels, a pretrained first convolution answers equal channels as it did before. Unlike torchvision's, a SqueezeNet has no ReLU after its classifier: with two classes
-    it kills both outputs of many a network.
+    finds. What is not loaded is drawn from torch's global generator, which the caller seeds. With
+    other than 3 channels, a pretrained first convolution answers equal channels as it did before.
+    Unlike torchvision's, a SqueezeNet has no ReLU after its classifier: with two classes, it kills
+    both outputs of many a network.
 
     Raises `UnknownName`, `UsageError`, and `WeightsUnavailable` for weights that are absent, damaged or
     another network's.
@@ -94,7 +95,7 @@ def embed(
     _check_images(known, images_NSS)
     with torch.random.fork_rng(devices=[]):
         model = _without_classifier(known)
-    model = model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    model = model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     what = f"features of {len(images_NSS)} images by {known.name}"
     found = []
     with torch.inference_mode(), _arithmetic(device):
@@ -158,8 +159,6 @@ def _from_torchvision(network: Network, n_classes: int, file: Path | None, in_ch
 
 def _load(model: nn.Module, network: Network, file: Path, in_channels: int) -> None:
     """Load all but the classifier of a torchvision network, and nothing less. Raises `WeightsUnavailable`."""
-    import torch
-
     head = f"{_classifier_name(model)}."
     first = f"{_first_convolution(model)[0]}.weight"
     published = _state(file, network)
@@ -195,7 +194,7 @@ def _from_timm(network: Network, n_classes: int, file: Path | None, in_channels:
     overlay = {"state_dict": dict(_state(file, network)), "custom_load": False}
     try:
         # With the number of classes that the weights have, timm insists that every tensor fits.
-        model = timm.create_model(
+        model: Any = timm.create_model(
             network.own_name, pretrained=True, pretrained_cfg_overlay=overlay, in_chans=in_channels
         )
     except (RuntimeError, ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:

@@ -22,7 +22,7 @@ from harness.records import writable
 if TYPE_CHECKING:
     from harness.boards import Board
 
-__all__ = ["SCHEMA_VERSION", "index", "write_board"]
+__all__ = ["SCHEMA_VERSION", "index", "replaced", "write_board"]
 
 SCHEMA_VERSION = 1
 
@@ -39,7 +39,7 @@ def write_board(board: Board, out: Path) -> list[Path]:
         ".json": json.dumps(as_json(board), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     with writable(out):
-        return [_replaced(out / _place(board, ending), text) for ending, text in texts.items()]
+        return [replaced(out / _place(board, ending), text) for ending, text in texts.items()]
 
 
 def index(boards: Sequence[Board]) -> str:
@@ -59,7 +59,8 @@ def _file_name(name: str) -> str:
     return safe
 
 
-def _replaced(path: Path, text: str) -> Path:
+def replaced(path: Path, text: str) -> Path:
+    """Write text under a temporary name, then rename it into place; return `path`."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

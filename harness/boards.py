@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
-from harness.board_files import index, write_board
 from harness.board_rows import Row, rows_of
 from harness.comparisons import Comparison, Context, comparisons_of
 from harness.published import Published
 from harness.records import Record
 from harness.types import unique
 
-__all__ = ["Board", "Section", "build_boards", "index", "write_board"]
+__all__ = ["Board", "Section", "build_boards"]
 
 RECIPES = ("paper", "quick", "smoke")
 """The order of the sections; other recipes follow by name."""

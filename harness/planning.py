@@ -63,6 +63,7 @@ class Cell:
     identity: dict[str, Any]
     runs: Path
     dataset: str
+    dataset_name: str
     data_root: Path | None
     skip_bad: bool
     protocol: str
@@ -87,10 +88,13 @@ class Cell:
     @property
     def title(self) -> str:
         """What a reader calls it: dataset, protocol, model, and fold and seed where they tell it apart."""
-        name = Path(self.dataset).parent.name if self.dataset.endswith(".toml") else self.dataset
-        return f"{name} {self.protocol} {self.label} seed {self.seed}" + (
-            f" fold {self.fold}" if self.protocol == "group-kfold" else ""
-        )
+        fold = f" fold {self.fold}" if self.protocol == "group-kfold" else ""
+        return f"{self.dataset_name} {self.protocol} {self.label} seed {self.seed}{fold}"
+
+    @property
+    def slot(self) -> tuple[Any, ...]:
+        """What its row is about, as `harness.records.slot` says it of a manifest."""
+        return (self.dataset_name, self.protocol, self.fold, self.model, self.untuned, self.recipe, self.seed)
 
 
 @dataclass(frozen=True)
@@ -256,6 +260,7 @@ class _Setup:
             identity=identity,
             runs=self.request.runs,
             dataset=self.name,
+            dataset_name=self.dataset.name,
             data_root=self.request.data_root,
             skip_bad=self.request.skip_bad,
             protocol=self.split.protocol,
@@ -329,7 +334,7 @@ class _Timings:
 
     def guess(self, cell: Cell, model: _FoundModel) -> float | None:
         """Seconds: the last such cell's, else what the model says of its recipe."""
-        known = self._seconds.get((cell.dataset, cell.label, cell.recipe))
+        known = self._seconds.get((cell.dataset_name, cell.model, cell.recipe))
         if known is not None:
             return known
         return getattr(model.factory, "expected_seconds", {}).get(cell.recipe)

@@ -26,7 +26,8 @@ def publish(out: Path) -> list[Path]:
     if known == state and all((out / name).is_file() for name in names):
         return [out / name for name in names]
 
-    from harness.boards import build_boards, index, write_board
+    from harness.board_files import index, replaced, write_board
+    from harness.boards import build_boards
     from harness.published import load_published
 
     records = read_records(out / "runs")
@@ -37,9 +38,9 @@ def publish(out: Path) -> list[Path]:
     with writable(out):
         for board in boards:
             files += [path for path in write_board(board, out) if path.suffix == ".md"]
-        (out / "index.md").write_text(index(boards), "utf-8")
+        replaced(out / "index.md", index(boards))
         names = [str(path.relative_to(out)) for path in files]
-        (out / STAMP).write_text(json.dumps({"state": state, "files": names}), "utf-8")
+        replaced(out / STAMP, json.dumps({"state": state, "files": names}))
     return files
 
 

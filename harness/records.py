@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,10 @@ class Record:
                 f"record {self.key!r}: {PREDICTIONS} was changed after it was written "
                 f"(sha256 {digest[:12]}, manifest says {said['sha256'][:12]}); delete the folder and run again"
             )
-        return pd.read_parquet(path)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # pyarrow's errors are of these two
+            raise RecordError(f"record {self.key!r}: {PREDICTIONS} is no Parquet file: {error}") from error
 
 
 def write_record(
@@ -179,6 +182,30 @@ def finished(runs: Path, key: str) -> bool:
         return read_record(folder).complete
     except RecordError:
         return False
+
+
+def forget_failures(runs: Path, slots: Collection[tuple[Any, ...]], keep: Collection[str]) -> None:
+    """Remove failed records of these slots, unless their key is in `keep`: their cause is not asked for any more.
+
+    A slot is what one row of a board is about: see `slot`.
+    """
+    for record in read_records(runs):
+        if not record.complete and record.key not in keep and slot(record.manifest) in slots:
+            shutil.rmtree(record.folder, ignore_errors=True)
+
+
+def slot(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return (dataset, protocol, fold, model's label, untuned, recipe, seed) of a manifest."""
+    protocol, model = manifest["protocol"], manifest["model"]
+    return (
+        manifest["dataset"]["name"],
+        protocol["name"],
+        protocol["fold"],
+        model["label"],
+        model["variant"] is not None,
+        manifest["recipe"],
+        manifest["seed"],
+    )
 
 
 def _sync(folder: Path) -> None:

@@ -186,11 +186,11 @@ def _manifest(cell: Cell) -> dict[str, Any]:
     """What is known of a cell before it runs; the rest is filled in as it becomes known."""
     plugin = find_model(cell.model)
     return {
-        "dataset": {"name": Path(cell.dataset).name, "content": cell.identity["dataset"]},
+        "dataset": {"name": cell.dataset_name, "content": cell.identity["dataset"]},
         "protocol": {"name": cell.protocol, "fold": cell.fold, "split": cell.identity["split"]},
         "model": {
             "name": plugin.name,
-            "label": cell.label,
+            "label": cell.model,
             "distribution": plugin.distribution,
             "location": plugin.location,
             "code": cell.identity["code"],

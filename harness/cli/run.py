@@ -131,7 +131,7 @@ def _run(request: Request, workers: int, dry_run: bool) -> int:
     from harness.cli.live import Live, say
     from harness.executors import executor_of
     from harness.planning import make_plan
-    from harness.records import writable
+    from harness.records import forget_failures, writable
     from harness.runs import carry_out
 
     executor = executor_of(workers)
@@ -144,6 +144,7 @@ def _run(request: Request, workers: int, dry_run: bool) -> int:
         return 0
     with writable(request.out):
         request.runs.mkdir(parents=True, exist_ok=True)
+        forget_failures(request.runs, {p.cell.slot for p in plan.cells}, keep={c.key for c in plan.pending})
     failed: list[Outcome] = []
     try:
         with Live(plan) as live:
@@ -201,7 +202,7 @@ def _overview(plan: Plan) -> list[str]:
     lines: dict[str, list[str]] = {}
     for planned in plan.cells:
         cell = planned.cell
-        board = f"{cell.dataset} {cell.protocol} ({cell.recipe}, {cell.trials or 'no'} trials)"
+        board = f"{cell.dataset_name} {cell.protocol} ({cell.recipe}, {cell.trials or 'no'} trials)"
         if cell.untuned:
             continue
         lines.setdefault(board, []).append(cell.label + (" ✓" if planned.done else ""))

@@ -26,7 +26,7 @@ LINE_PX = 17
 TITLE_PX, TEXT_PX, ID_PX = 20, 13, 11
 """Heights of the letters of the title, of the lines below it and of the ids."""
 
-PAPER, INK, FAINT_INK = 255, 0, 96
+PAPER, INK, FAINT_INK, MOUNT = 255, 0, 96, 176
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
@@ -141,11 +141,11 @@ def _draw_block(
 
 
 def _thumbnail(pixels: np.ndarray) -> Image.Image:
-    """Return the image on a square of black, its shape kept."""
+    """Return the image on a grey square, its shape kept."""
     height, width = pixels.shape
     scale = THUMBNAIL_PX / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    square = Image.new("L", (THUMBNAIL_PX, THUMBNAIL_PX), INK)
+    square = Image.new("L", (THUMBNAIL_PX, THUMBNAIL_PX), MOUNT)
     small = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
     square.paste(small, ((THUMBNAIL_PX - size[0]) // 2, (THUMBNAIL_PX - size[1]) // 2))
     return square

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from record_factory import failed_record, record_of
 
 from harness import board_latex, board_markdown
-from harness.boards import build_boards, write_board
+from harness.board_files import write_board
+from harness.boards import build_boards
 from harness.errors import RecordError
 from harness.published import load_published
 from harness.records import Record

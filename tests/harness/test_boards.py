@@ -7,8 +7,9 @@ import random
 import pytest
 from record_factory import failed_record, on_disk, record_of
 
+from harness.board_files import index, write_board
 from harness.board_tables import facts, legend
-from harness.boards import build_boards, index, write_board
+from harness.boards import build_boards
 from harness.errors import RecordError
 from harness.folders import bundled
 from harness.published import load_published

@@ -123,6 +123,14 @@ def test_an_unknown_parameter_of_a_model_is_said_on_its_row(harness: Run, tmp_pa
     assert "slop" in manifests(tmp_path / "out")["toy-bright"]["error"]["message"]
 
 
+def test_a_failure_is_forgotten_when_its_cause_is_gone(harness: Run, tmp_path: Path) -> None:
+    harness("-m", "toy-bright", "--trials", "0", "--param", "toy-bright.slop=3")
+    done = harness("-m", "toy-bright", "--trials", "0")
+    assert done.returncode == 0
+    assert "slop" not in done.stdout
+    assert [m["status"] for m in manifests(tmp_path / "out").values()] == ["complete"]
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(harness: Run, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     done = harness("-m", "toy-bright", "--trials", "0")
@@ -148,7 +156,7 @@ def test_the_record_says_what_was_tuned_and_on_what(harness: Run, tmp_path: Path
     assert manifest["tuning"]["trials"] == len(manifest["tuning"]["history"]) == 4
     assert manifest["tuning"]["history"][0]["parameters"] == {}
     assert manifest["model"]["parameters"]["slope"] > 0
-    assert manifest["dataset"]["n"] == {"train": 39, "val": 9, "test": 12}
+    assert manifest["dataset"]["n"] == {"train": 42, "val": 6, "test": 12}
     assert manifest["predictions"]["rows"] == 12
     assert manifest["device"]["kind"] == "cpu"
 

@@ -315,6 +315,14 @@ def test_what_is_left_out_counts_towards_the_limits(folder: Path) -> None:
     )
 
 
+def test_a_left_out_file_of_terabytes_is_not_skipped_through(folder: Path) -> None:
+    header = tarfile.TarInfo("__MACOSX/zeros")
+    header.size = 1 << 40
+    archive = folder / "archive"
+    archive.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(100_000)))
+    refused(archive, "as bombs do")
+
+
 def test_a_header_of_gigabytes_is_not_read(folder: Path) -> None:
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, 5 << 30

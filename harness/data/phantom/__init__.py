@@ -5,7 +5,8 @@ difficult it is. Nothing but the lesions differs between the classes, and every 
 same pixels.
 """
 
-from harness.data.phantom.adapter import PhantomAdapter, write_lists
+from harness.data.phantom.adapter import PhantomAdapter
+from harness.data.phantom.lists import write_dataset, write_lists
 from harness.data.phantom.patients import CLASSES, SEED, SLICES, Patient, patients
 from harness.data.phantom.slices import Slice, render
 
@@ -18,5 +19,6 @@ __all__ = [
     "Slice",
     "patients",
     "render",
+    "write_dataset",
     "write_lists",
 ]

@@ -5,26 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.data.phantom.adapter import write_lists
 from harness.data.phantom.difficulty import probes
 from harness.data.phantom.figure import write_figure
+from harness.data.phantom.lists import write_dataset, write_lists
 from harness.data.phantom.patients import PATIENTS, SEED
-from harness.errors import UsageError
-
-CARD = """\
-schema_version = 1
-name = "{name}"
-title = "CT phantom, seed {seed}"
-description = "The phantom with another seed, for development."
-adapter = "ct-phantom"
-classes = ["non-COVID", "COVID"]
-positive = "COVID"
-licence = "CC0-1.0"
-citation = "ct-harness, docs/phantom.md"
-list = "files.csv"
-auto_recipe = "smoke"
-options = {{ seed = {seed}, patients = {count} }}
-"""
+from harness.errors import HarnessError
 
 
 def main() -> None:
@@ -41,6 +26,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--patients", type=int, default=PATIENTS)
     asked = parser.parse_args()
+    try:
+        _do(asked)
+    except (HarnessError, OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def _do(asked: argparse.Namespace) -> None:
     if asked.list:
         write_lists(asked.list, asked.seed, asked.patients)
     elif asked.dataset:
@@ -49,15 +41,6 @@ def main() -> None:
         write_figure(asked.figure, asked.seed)
     else:
         print_difficulty(asked.seed)
-
-
-def write_dataset(folder: Path, seed: int, count: int) -> None:
-    """Write the card and the lists of a phantom of its own. Raises `UsageError` where a card is already."""
-    path = folder / "card.toml"
-    if path.exists():
-        raise UsageError(f"{str(path)!r} is there already; name another folder")
-    write_lists(folder, seed, count)
-    path.write_text(CARD.format(name=f"ct-phantom-{seed}-{count}", seed=seed, count=count), encoding="utf-8")
 
 
 def print_difficulty(seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
@@ -23,7 +22,7 @@ from harness.data.pixels import cache_errors, locked
 from harness.errors import CardError, DataError
 from harness.types import Progress, Sample, digest_of
 
-__all__ = ["PhantomAdapter", "image_file", "write_lists"]
+__all__ = ["PhantomAdapter", "image_file"]
 
 MADE = "made.json"
 """Written last: the SHA-256 of each file's bytes, and of the list that they were made for."""
@@ -129,7 +128,7 @@ class PhantomAdapter:
 
     def _write(self, folder: Path, progress: Progress) -> None:
         expected = self.expected()
-        cohort = patients(*_options(self.card))
+        cohort = _cohort(self.card)
         digests: dict[str, str] = {}
         for number, (sample_id, made) in enumerate(_slices(cohort), start=1):
             listed = expected.get(sample_id, Expected()).pixels_sha256
@@ -150,8 +149,8 @@ def _silent(_what: str, _fraction: float | None) -> None:
     pass
 
 
-def _options(card: Card) -> tuple[int, int]:
-    """Return the card's seed and number of patients. Raises `CardError`."""
+def _cohort(card: Card) -> list[Patient]:
+    """Return the patients that the card's options ask for. Raises `CardError`."""
     where = f"card {str(card.path or card.name)!r}"
     if unknown := sorted(set(card.options) - {"seed", "patients"}):
         raise CardError(f"{where}: key 'options.{unknown[0]}' is none of 'seed' and 'patients'")
@@ -159,7 +158,10 @@ def _options(card: Card) -> tuple[int, int]:
     for key, value in values.items():
         if type(value) is not int or value < 0:
             raise CardError(f"{where}: key 'options.{key}' is {value!r}, expected a whole number")
-    return values["seed"], values["patients"]
+    try:
+        return patients(values["seed"], values["patients"])
+    except ValueError as error:
+        raise CardError(f"{where}: key 'options.patients' is wrong: {error}") from error
 
 
 def _slices(cohort: Iterable[Patient]) -> Iterator[tuple[str, Slice]]:
@@ -173,27 +175,3 @@ def _saved(path: Path, pixels: np.ndarray) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, compress_level=1)
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_lists(folder: Path, seed: int, count: int = PATIENTS) -> None:
-    """Write `files.csv`, the images with their checksums, and `patients.csv`, who has what, into a folder."""
-    cohort = patients(seed, count)
-    images = []
-    for patient in cohort:
-        for index in range(SLICES):
-            pixels = render(patient, index).image
-            place = (image_file(patient, index), patient.label, patient.group, patient.split)
-            images.append((*place, *pixels.shape, pixels_sha256(pixels)))
-    people = [(p.group, p.label, p.split, p.finding, p.background) for p in cohort]
-    _write_csv(
-        folder / "files.csv", ("file", "label", "group", "split", "height", "width", "pixels_sha256"), images
-    )
-    _write_csv(folder / "patients.csv", ("group", "label", "split", "finding", "background"), people)
-
-
-def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -14,7 +14,7 @@ HILUM = (36.0, 3.0)
 """Where the left lung's vessels come from, at `HILUM_LEVEL`; the right one's mirrored."""
 
 BRONCHI = 14
-VESSEL_MM2 = 320.0
+VESSEL_MM2 = 340.0
 """Area of lung for each vessel that is drawn."""
 
 SLAB_MM = 4.5
@@ -68,9 +68,9 @@ def _vessels(start_N2: np.ndarray, depth_N: np.ndarray, level: float, draws: Dra
     radial_N2, far_N = _from_hilum(start_N2)
     above_N = (level - HILUM_LEVEL) * LUNG_HEIGHT_MM + 150 * (u_N5[:, 0] - 0.5)
     slant_N = far_N / np.maximum(np.abs(above_N), 4.0)
-    length_N = np.minimum(SLAB_MM * slant_N, np.minimum(0.6 * depth_N + 2, 20.0)) * (0.25 + 0.95 * u_N5[:, 1])
+    length_N = np.minimum(SLAB_MM * slant_N, np.minimum(0.6 * depth_N + 2, 17.0)) * (0.25 + 0.95 * u_N5[:, 1])
     wide_N = np.minimum(depth_N, 45.0) / 45.0 * (1 - np.minimum(far_N, 120.0) / 180.0)
-    radius_N = (0.3 + 2.1 * wide_N) * (0.6 + 0.9 * u_N5[:, 2])
+    radius_N = (0.25 + 1.8 * wide_N) * (0.6 + 0.9 * u_N5[:, 2])
     along_N2 = length_N[:, None] * _turned(radial_N2, 1.2 * (u_N5[:, 3] - 0.5))
     trunks = _straight(start_N2, along_N2, radius_N, 0.75 * radius_N)
     forked = np.flatnonzero(length_N > 8)

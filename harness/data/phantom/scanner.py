@@ -39,7 +39,7 @@ class Scan:
         return cls(
             width_px=width,
             height_px=min(max(int(width * aspect), 128), 256),
-            view_mm=breadth_mm * (draws.uniform(0.76, 0.94) if cropped else draws.uniform(0.98, 1.12)),
+            view_mm=breadth_mm * (draws.uniform(0.73, 0.92) if cropped else draws.uniform(0.98, 1.12)),
             centre_mm=(draws.uniform(-8, 8), draws.uniform(-6, 14)),
             level_hu=draws.uniform(-660, -520),
             window_hu=draws.uniform(1150, 1650),
