@@ -628,4 +628,5 @@ def _reason(error: Exception) -> str:
     """Return an error of the network in a few words on one line."""
     inner = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return " ".join(str(text).split())
+    # It may quote the server, which must not write to the user's terminal.
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split())[:120])

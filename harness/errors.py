@@ -9,7 +9,9 @@
     │   ├── BadImage              a file that is not a usable image
     │   └── SplitError            parts that overlap, are empty or lack a class
     ├── FetchError                a download that did not complete
-    │   └── NoNetwork             nothing can be reached
+    │   ├── NoNetwork             nothing can be reached
+    │   ├── Refused               a server that says no (harness.download)
+    │   └── DamagedArchive        an archive that cannot be unpacked safely (harness.unpacking)
     ├── ModelError                a plugin that does not keep the contract
     │   ├── PluginBroken          a plugin that cannot be imported
     │   └── PredictionError       probabilities that are none

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def _defaults(search: Search, study: optuna.Study) -> Trial:
     defaults = _default_values(search)
     probe = optuna.trial.FixedTrial(defaults)
     try:
-        search.search_space(probe)
+        search.search_space(cast("optuna.Trial", probe))
         study.add_trial(
             optuna.trial.create_trial(
                 params={name: defaults[name] for name in probe.distributions},

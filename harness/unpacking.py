@@ -121,7 +121,7 @@ def _damage(archive: Path, entry: str | None = None) -> Iterator[None]:
         yield
     except DAMAGE as error:
         where = "its list of files" if entry is None else f"entry {entry!r}"
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DamagedArchive(f"{archive.name!r} is damaged: {where}: {reason}") from error
 
 

@@ -152,7 +152,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.what.startswith("status "):
             self.send_error(int(fault.what.removeprefix("status ")))
         elif fault.what == "garbage":
-            self.wfile.write(b"\x00\xff this is not HTTP\r\n\r\n")
+            self.wfile.write(b"\x1b[31m\xff this is not HTTP\r\n\r\n")
         elif fault.what == "silence":
             self.owner.closing.wait(30)
         elif fault.what == "cut-headers":

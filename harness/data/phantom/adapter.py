@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
@@ -72,14 +73,14 @@ class PhantomAdapter:
 
     def expected(self) -> dict[str, Expected]:
         """Return the checksums on the list by sample id."""
-        return {row.id: row.expected for row in self._listed}
+        return self._expected
 
     def lesion_mask(self, sample_id: str) -> np.ndarray:
         """Return bool (H, W), where COVID-19's opacities are; all False for the other class.
 
         Raises `DataError` for an unknown sample, or before `prepare`.
         """
-        if sample_id not in self.expected():
+        if sample_id not in self._expected:
             raise DataError(f"dataset {self.card.name!r} has no sample {sample_id!r}")
         path = self.root / mask_file(sample_id)
         try:
@@ -94,6 +95,10 @@ class PhantomAdapter:
     @cached_property
     def _listed(self) -> list[ListedImage]:
         return read_list(self.card, self.warnings)
+
+    @cached_property
+    def _expected(self) -> dict[str, Expected]:
+        return {row.id: row.expected for row in self._listed}
 
     @cached_property
     def _list_digest(self) -> str:
@@ -111,38 +116,44 @@ class PhantomAdapter:
             return False
 
     def _make(self, progress: Progress) -> None:
-        prefix = f".tmp-{self.root.name}-"
-        self.root.parent.mkdir(parents=True, exist_ok=True)
-        for stale in self.root.parent.glob(f"{prefix}*"):
-            shutil.rmtree(stale)
-        again = " again, for some files are missing or damaged" if self.root.exists() else ""
-        temporary = self.root.parent / f"{prefix}{uuid4().hex}"
+        self._remove_stale()
+        what = f"making {self.card.name}"
+        if self.root.exists():
+            what += " again, for files are missing or damaged"
+        temporary = self._temporary("new")
         try:
-            self._write(temporary, lambda _, fraction: progress(f"making {self.card.name}{again}", fraction))
+            self._write(temporary, lambda fraction: progress(what, fraction))
             if self.root.exists():
-                self.root.rename(self.root.parent / f"{prefix}old-{uuid4().hex}")
+                self.root.rename(self._temporary("old"))
             temporary.rename(self.root)
         finally:
-            for stale in self.root.parent.glob(f"{prefix}*"):
-                shutil.rmtree(stale, ignore_errors=True)
+            self._remove_stale()
 
-    def _write(self, folder: Path, progress: Progress) -> None:
-        expected = self.expected()
-        cohort = _cohort(self.card)
-        digests: dict[str, str] = {}
+    def _temporary(self, which: str) -> Path:
+        return self.root.parent / f".tmp-{self.root.name}-{which}-{uuid4().hex}"
+
+    def _remove_stale(self) -> None:
+        """Remove what a killed process, or this one, left unfinished; called under the lock only."""
+        for stale in self.root.parent.glob(f".tmp-{self.root.name}-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+
+    def _write(self, folder: Path, done: Callable[[float], None]) -> None:
+        cohort, digests = _cohort(self.card), {}
         for number, (sample_id, made) in enumerate(_slices(cohort), start=1):
-            listed = expected.get(sample_id, Expected()).pixels_sha256
-            if listed not in (None, pixels_sha256(made.image)):
-                raise DataError(
-                    f"dataset {self.card.name!r}: this machine computes other pixels than its list states (first: "
-                    f"{sample_id!r}, numpy {np.__version__}); please report it"
-                )
+            self._check(sample_id, made.image)
             for file, pixels in ((sample_id, made.image), (mask_file(sample_id), made.lesion)):
                 digests[file] = _saved(folder / file, pixels)
-            progress("", number / (len(cohort) * SLICES))
-        (folder / MADE).write_text(
-            json.dumps({"list": self._list_digest, "files": digests}), encoding="utf-8"
-        )
+            done(number / (len(cohort) * SLICES))
+        made_for = {"list": self._list_digest, "files": digests}
+        (folder / MADE).write_text(json.dumps(made_for), encoding="utf-8")
+
+    def _check(self, sample_id: str, image: np.ndarray) -> None:
+        listed = self._expected.get(sample_id, Expected()).pixels_sha256
+        if listed not in (None, pixels_sha256(image)):
+            raise DataError(
+                f"dataset {self.card.name!r}: this machine computes other pixels than its list states (first: "
+                f"{sample_id!r}, numpy {np.__version__}); please report it"
+            )
 
 
 def _silent(_what: str, _fraction: float | None) -> None:
@@ -172,6 +183,8 @@ def _slices(cohort: Iterable[Patient]) -> Iterator[tuple[str, Slice]]:
 
 def _saved(path: Path, pixels: np.ndarray) -> str:
     """Write a PNG and return the SHA-256 of its bytes."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, compress_level=1)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(file.getvalue())
+    return hashlib.sha256(file.getvalue()).hexdigest()

@@ -12,7 +12,7 @@ from harness.data.phantom.slices import render
 
 __all__ = ["write_figure"]
 
-WIDTH_PX, HEIGHT_PX, CAPTION_PX = 216, 190, 16
+WIDTH_PX, HEIGHT_PX, CAPTION_PX = 208, 184, 16
 OUTLINE_COLOUR = (255, 200, 0)
 EXAMPLES = (
     ("COVID", "subtle", 1),
@@ -38,7 +38,7 @@ def write_figure(path: Path, seed: int) -> None:
         corner = (place % 4 * WIDTH_PX, place // 4 * (2 * HEIGHT_PX + CAPTION_PX))
         _draw_example(figure, corner, patient, index)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    figure.quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _draw_example(figure: Image.Image, corner: tuple[int, int], patient: Patient, index: int) -> None:
