@@ -63,9 +63,9 @@ def _recipes(*, smoke_images: int, quick_images: int, trial_images: int, size_px
 class Network:
     """What the networks share: how they are built, trained and asked.
 
-    `learning_rate` None means the network's own: `rates`, from scratch and from pretrained weights.
-    `augmentation` scales every random change of the images, see `baselines.augmentation`. `weights` "none" leaves
-    pretrained weights alone.
+    `learning_rate_scale` multiplies the network's own learning rate, which is the first of `rates` from scratch and
+    the second from pretrained weights; `augmentation` every random change of the images, see
+    `baselines.augmentation`. `weights` "none" leaves pretrained weights alone.
     """
 
     uses_validation: ClassVar[bool] = True
@@ -83,7 +83,7 @@ class Network:
     images_seen: int = 80_000
     batch_size: int = 32
     looks: int = 20
-    learning_rate: float | None = None
+    learning_rate_scale: float = 1.0
     weight_decay: float = 0.05
     augmentation: float = 0.5
     weights: str = "imagenet"
@@ -92,7 +92,7 @@ class Network:
     def network(cls, variant: str) -> str:
         """Return the name by which `harness.backbones` builds a variant; raise `UnknownName` for no variant."""
         if str(variant) not in (cls.variants or ("",)):
-            raise UnknownName(f"variant of {cls.family!r}", str(variant), cls.variants)
+            raise UnknownName(f"{cls.family} variant", str(variant), cls.variants)
         return f"{cls.family}{variant}"
 
     @classmethod
@@ -104,8 +104,8 @@ class Network:
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
         return {
-            "learning_rate": trial.suggest_float("learning_rate", 5e-5, 3e-3, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.3, log=True),
+            "learning_rate_scale": trial.suggest_float("learning_rate_scale", 0.3, 3.0, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", 0.005, 0.5, log=True),
             "augmentation": trial.suggest_float("augmentation", 0.0, 1.0),
         }
 
@@ -171,11 +171,10 @@ class Network:
         return build(name, n_classes=self.n_classes, pretrained=False), f"trained from scratch: {reason}"
 
     def _settings(self, *, from_scratch: bool) -> Settings:
-        own_rate = self.rates[0] if from_scratch else self.rates[1]
         return Settings(
             images_seen=self.images_seen,
             batch_size=self.batch_size,
-            learning_rate=own_rate if self.learning_rate is None else self.learning_rate,
+            learning_rate=self.learning_rate_scale * self.rates[0 if from_scratch else 1],
             weight_decay=self.weight_decay,
             augmentation=self.augmentation,
             looks=self.looks,
@@ -260,7 +259,10 @@ class TorchvisionNetwork(TimmNetwork):
 def _device(name: str) -> torch.device:
     import torch
 
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"device {name!r}: there is no such kind; use 'cpu' or 'cuda'") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device {name!r}: no CUDA device was found; use device='cpu'")
     return device

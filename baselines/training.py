@@ -246,5 +246,5 @@ def _check_finite(total: torch.Tensor, step: int, settings: Settings) -> None:
     if not math.isfinite(value):
         raise ModelError(
             f"the training loss is {value!r} by step {step} of {settings.steps}; "
-            f"lower learning_rate (now {settings.learning_rate!r})"
+            f"lower the learning rate (now {settings.learning_rate!r})"
         )

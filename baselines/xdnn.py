@@ -169,12 +169,14 @@ class XDNN(ClassifierMixin, BaseEstimator):
         largest is that of `predict`: where classes tie, the winner's is one unit in the last place larger.
         """
         _, distance_NC = self._nearest(X)
+        winning_N = self._winning(distance_NC)
         nearest_N = distance_NC.min(axis=1, keepdims=True)
         # A distance of 0 wins outright; where several are 0, they share.
         ratio_NC = np.divide(nearest_N, distance_NC, out=np.ones_like(distance_NC), where=distance_NC > 0)
         weight_NC = ratio_NC**SHARPNESS
+        # Scores of the released code may tie, and then the last class wins, though it is farther by a hair.
+        weight_NC[np.arange(len(weight_NC)), winning_N] = 1.0
         proba_NC = weight_NC / weight_NC.sum(axis=1, keepdims=True)
-        winning_N = self._winning(distance_NC)
         tied = np.flatnonzero(proba_NC.argmax(axis=1) != winning_N)
         proba_NC[tied, winning_N[tied]] = np.nextafter(proba_NC[tied].max(axis=1), 2)
         return proba_NC

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import PluginBroken
 
-__all__ = ["code_digest", "engine_digest", "normalised_source"]
+__all__ = ["code_digest", "engine_digest", "module_digest", "normalised_source"]
 
 ENGINE = (
     "harness.backbones",
@@ -31,6 +31,12 @@ ENGINE = (
 def engine_digest() -> str:
     """Return the SHA-256 of the harness's own modules that can change a prediction."""
     return _digest({name: _path_of(name) for name in ENGINE})
+
+
+@cache
+def module_digest(module: str) -> str:
+    """Return the SHA-256 of one module alone."""
+    return _digest({module: _path_of(module)})
 
 
 def code_digest(module: str, distribution: Distribution | None = None) -> str:

@@ -202,7 +202,7 @@ def test_a_loss_that_is_no_number_is_one_line_that_says_what_to_do():
 
     with pytest.raises(ModelError) as caught:
         train(Exploding(), bright_and_dark(), bright_and_dark(), settings(), n_classes=2, seed=0)
-    assert str(caught.value) == "the training loss is nan by step 2 of 8; lower learning_rate (now 0.01)"
+    assert str(caught.value) == "the training loss is nan by step 2 of 8; lower the learning rate (now 0.01)"
 
 
 def test_weights_that_overflow_are_no_probabilities():

@@ -237,6 +237,14 @@ def test_the_released_scores_are_a_softmax_and_of_equal_ones_the_last_class_wins
     np.testing.assert_allclose(proba, [[1 / 3] * 3, [0.5, 0, 0.5]], atol=1e-15)
 
 
+def test_where_rounding_makes_released_scores_equal_the_farther_class_may_win_and_shares_the_probability():
+    model = XDNN("released").fit([[1e-3], [2e-3]], ["near", "z"])
+    assert model.released_scores([[1e-3 + 1e-12]]).tolist() != [[0.5, 0.5]]
+    model = XDNN("released").fit([[1e-10], [2e-10]], ["near", "z"])
+    assert model.predict([[1e-10]]).tolist() == ["z"]
+    np.testing.assert_allclose(model.predict_proba([[1e-10]]), [[0.5, 0.5]], rtol=1e-15)
+
+
 def test_in_the_paper_variant_the_first_of_equally_near_classes_wins():
     model = XDNN().fit(directions(0, 0, 90), ["a", "b", "c"])
     assert model.predict(directions(0)).tolist() == ["a"]

@@ -1,4 +1,4 @@
-"""The figure of the documentation: some slices, and the same with their lesions outlined."""
+"""The figure of the documentation: some slices, and those with lesions again with these outlined."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ EXAMPLES = (
 
 
 def write_figure(path: Path, seed: int) -> None:
-    """Write a PNG of eight slices, each above itself with the lesions outlined."""
+    """Write a PNG of eight slices, those with COVID-19 above themselves with the lesions outlined."""
     cohort = patients(seed)
-    figure = Image.new("RGB", (WIDTH_PX * 4, (2 * HEIGHT_PX + CAPTION_PX) * 2), "black")
+    figure = Image.new("RGB", (WIDTH_PX * 4, 3 * HEIGHT_PX + 2 * CAPTION_PX), "black")
     used: set[int] = set()
     for place, (label, finding, index) in enumerate(EXAMPLES):
         patient = next(p for p in cohort if (p.label, p.finding) == (label, finding) and p.number not in used)
@@ -50,8 +50,9 @@ def _draw_example(figure: Image.Image, corner: tuple[int, int], patient: Patient
     ImageDraw.Draw(figure).text((x + 4, y + 2), caption, fill="white")
     colours = np.stack([made.image] * 3, axis=-1)
     figure.paste(_fitted(colours), (x, y + CAPTION_PX))
-    colours[_outline(made.lesion)] = OUTLINE_COLOUR
-    figure.paste(_fitted(colours), (x, y + CAPTION_PX + HEIGHT_PX))
+    if made.lesion.any():
+        colours[_outline(made.lesion)] = OUTLINE_COLOUR
+        figure.paste(_fitted(colours), (x, y + CAPTION_PX + HEIGHT_PX))
 
 
 def _fitted(colours: np.ndarray) -> Image.Image:
