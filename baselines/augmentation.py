@@ -28,14 +28,14 @@ def augmented(x_BSS: torch.Tensor, strength: float, generator: torch.Generator) 
     `strength` scales every change but the horizontal flip; 0 gives the images back untouched.
     Random numbers are drawn on the CPU, so every device sees the same views.
     """
-    import torch.nn.functional as F
+    from torch.nn.functional import affine_grid, grid_sample
 
     if strength == 0:
         return x_BSS
     maps_B23, window_B2 = _drawn(len(x_BSS), strength, generator)
     x_B1SS = x_BSS.unsqueeze(1).float()
-    grid = F.affine_grid(maps_B23.to(x_BSS.device), list(x_B1SS.shape), align_corners=False)
-    x_B1SS = F.grid_sample(x_B1SS, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    grid = affine_grid(maps_B23.to(x_BSS.device), list(x_B1SS.shape), align_corners=False)
+    x_B1SS = grid_sample(x_B1SS, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     contrast, brightness = window_B2.to(x_BSS.device)[:, :, None, None, None].unbind(1)
     x_B1SS = (x_B1SS - 127.5) * contrast + 127.5 + 255 * brightness
     return x_B1SS.round_().clamp_(0, 255).to(x_BSS.dtype).squeeze(1)

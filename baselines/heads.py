@@ -66,7 +66,9 @@ class Head:
         finite = np.isfinite(x_ND).all(axis=1)
         if not finite.all():
             row = int(np.argmin(finite))
-            raise ModelError(f"backbone {self.backbone!r}: the features of image {row} of {len(x_ND)} are not finite")
+            raise ModelError(
+                f"backbone {self.backbone!r}: the features of image {row} of {len(x_ND)} are not finite"
+            )
         return x_ND
 
     def _labels(self, labels: np.ndarray, images: ImagesView, *, least_classes: int) -> np.ndarray:
@@ -335,7 +337,9 @@ def _folds(labels: np.ndarray, groups: Sequence[str | None] | None, folds: int) 
     """
     known = groups if groups is not None else [None] * len(labels)
     names = [(1, group) if group is not None else (0, f"{row:09d}") for row, group in enumerate(known)]
-    units = sorted(dict.fromkeys(zip(names, labels.tolist(), strict=True)), key=lambda unit: (unit[1], unit[0]))
+    units = sorted(
+        dict.fromkeys(zip(names, labels.tolist(), strict=True)), key=lambda unit: (unit[1], unit[0])
+    )
     number: dict[tuple[int, str], int] = {}
     for name, _ in units:
         number.setdefault(name, len(number))

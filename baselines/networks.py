@@ -6,9 +6,9 @@ Reproduces the fine-tuned rows of Soares, Angelov et al. (2020), Table 1 (accura
 flips). Measured: see leaderboards/.
 
 Unlike the papers, all networks share one training loop (`baselines.training`): AdamW with warm-up and cosine
-decay, batches of 16 or 32, classes weighted alike, the weights of the best look at the validation part. Unlike Zhao et al.,
-DenseNet starts from ImageNet, not from chest radiographs. Where no pretrained weights can be had, a
-network is trained from scratch, and `notes_` says so.
+decay, batches of 16 or 32, classes weighted alike, the weights of the best look at the validation part. Unlike
+Zhao et al., DenseNet starts from ImageNet, not from chest radiographs. Where no pretrained weights can be had,
+a network is trained from scratch, and `notes_` says so.
 """
 
 from __future__ import annotations
@@ -126,13 +126,15 @@ class Network:
 
         name = self.network(self.variant)
         if validation is None:
-            raise ModelError(f"{name!r} chooses its epoch on a validation part: pass validation=(images, labels)")
+            raise ModelError(
+                f"{name!r} chooses its epoch on a validation part: pass validation=(images, labels)"
+            )
         device = _device(self.device)
         training = self._tensors(images, labels, device, part="training")
         held_out = self._tensors(*validation, device, part="validation")
         with seeded(self.seed, device):
             network, note = self._start(name)
-            network = network.to(device=device, memory_format=torch.channels_last)
+            network = network.to(device).to(memory_format=torch.channels_last)
             _check_takes(network, name, self.size_px, device)
             settings = self._settings(from_scratch=note is not None)
             self.looks_ = train(
@@ -205,7 +207,7 @@ class ResNet(Network):
 
 @dataclass(kw_only=True, eq=False)
 class GoogleNet(Network):
-    """GoogLeNet (Szegedy et al., 2015) in torchvision's form, with batch norm; its auxiliary classifiers are left out."""
+    """GoogLeNet (Szegedy et al., 2015) in torchvision's form: with batch norm, without auxiliary classifiers."""
 
     family = "googlenet"
     recipes = _recipes(smoke_images=2000, quick_images=6000, trial_images=800)

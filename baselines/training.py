@@ -89,7 +89,13 @@ class Look:
 
 
 def train(
-    network: nn.Module, training: Tensors, validation: Tensors, settings: Settings, *, n_classes: int, seed: int
+    network: nn.Module,
+    training: Tensors,
+    validation: Tensors,
+    settings: Settings,
+    *,
+    n_classes: int,
+    seed: int,
 ) -> list[Look]:
     """Train `network` in place, leave it with the weights of its best look, return all looks.
 

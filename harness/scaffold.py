@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import keyword
-import os
 import re
 import shutil
 import tempfile
@@ -110,7 +109,7 @@ def new_model(name: str, folder: Path) -> list[Path]:
     or is taken and for a folder that exists, `HarnessError` where it cannot be written.
     """
     _check_name(name)
-    target = Path(os.path.abspath(Path(folder).expanduser()))
+    target = Path.cwd() / Path(folder).expanduser()
     if target.is_symlink() or target.exists():
         raise UsageError(f"{str(folder)!r} is there already; name a folder that is not")
     try:
@@ -130,7 +129,9 @@ def new_model(name: str, folder: Path) -> list[Path]:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise UsageError(f"model name {name!r}: expected lower-case words joined by hyphens, such as 'my-net'")
+        raise UsageError(
+            f"model name {name!r}: expected lower-case words joined by hyphens, such as 'my-net'"
+        )
     module = name.replace("-", "_")
     if name in model_plugins():
         raise UsageError(f"model name {name!r}: an installed model bears it; choose another one")

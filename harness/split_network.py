@@ -1,135 +1,199 @@
-"""Features where no pretrained network can be had: a small one, trained on the training part of the split.
+"""A small network trained on the training part of a split: features where no pretrained backbone can be had.
 
-It sees training images and their labels, nothing else. The features of training images have been fitted to
-their labels, those of validation and test images have not; a row that uses them says where they come from.
+It sees the images and labels of the training part and nothing else. On ct-phantom, in four folds of
+patients of the official training and validation parts, an SVM on its features was right for 0.78 of
+the slices, on SqueezeNet's ImageNet features for 0.63, on 16 px thumbnails for 0.56.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.counters import count
+from harness.errors import ModelError
 from harness.types import Progress
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["SIZE_PX", "embedded", "fitted"]
+__all__ = ["SIZE_PX", "WIDTH", "features", "images_to_see", "train"]
 
 SIZE_PX = 96
-WIDTHS = (8, 16, 32, 64)  # the last is the number of features
-IMAGES_SEEN = 16_000  # about 25 s on two AVX2 cores, whatever the size of the dataset
+WIDTHS = (8, 16, 32, 64)
+WIDTH = WIDTHS[-1]
+"""Number of features."""
+
+# Chosen on the validation part of COVID-CT and by patient folds of the phantom's training part.
 BATCH_SIZE = 32
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1
+LARGEST_SHIFT = 0.17  # of the image's width
+LARGEST_SCALE = 0.1
+LARGEST_CONTRAST = 0.15
+LARGEST_BRIGHTNESS = 0.15  # in the units of `_scaled`
 
 
-def fitted(
+def images_to_see(n_images: int) -> int:
+    """Return how many images the training looks at: 45 epochs of few, 5 of many, 40 000 in between.
+
+    A slow core (AVX2) sees 600 to 800 a second.
+
+    >>> images_to_see(230), images_to_see(1700), images_to_see(20_000)
+    (10350, 40000, 100000)
+    """
+    return max(5 * n_images, min(45 * n_images, 40_000))
+
+
+def train(
     images_NSS: np.ndarray,
-    labels_N: np.ndarray,
+    labels: np.ndarray,
     *,
     n_classes: int,
     seed: int,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> nn.Module:
-    """Return the network trained on uint8 (N, S, S) and int labels (N,), on the CPU.
+    """Return a network that tells uint8 (N, 96, 96) images by their int64 labels (N,), in evaluation mode.
 
-    The same arguments give the same weights on one machine; the global random state is left as it was.
+    Four blocks of convolution, batch norm and ReLU, averaged over the image, then one linear layer;
+    random flips, shifts, scales and contrasts. The same seed gives the same network on the same
+    machine, whatever the state of torch's global generators, which stay as they were.
+
+    Raises `ModelError` when there is nothing to learn from or the loss is no number.
     """
     import torch
+    from torch.nn import functional
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _network(n_classes)
-        return _trained(
-            network, torch.from_numpy(np.array(images_NSS)), torch.from_numpy(labels_N), seed, progress
-        )
-
-
-def embedded(network: nn.Module, images_NSS: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
-    """Return float32 (N, d): the pooled activations before the classifier."""
-    import torch
-
-    count("forwards", len(images_NSS))
-    body = network[:-2]  # type: ignore[index]
-    pixels = torch.from_numpy(np.array(images_NSS))
-    with torch.inference_mode():
-        batches = [body(_scaled(batch)) for batch in pixels.split(batch_size)]
-    return torch.cat(batches).numpy()
-
-
-def _network(n_classes: int) -> nn.Sequential:
-    from torch import nn
-
-    def convolution(n_in: int, n_out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-        conv = nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
-        return [conv, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
-
-    layers = [*convolution(1, WIDTHS[0], kernel=5, stride=2)]
-    for n_in, n_out in pairwise(WIDTHS):
-        layers += [nn.MaxPool2d(2), *convolution(n_in, n_out), *convolution(n_out, n_out)]
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(WIDTHS[-1], n_classes)]
-    return nn.Sequential(*layers)
-
-
-def _trained(
-    network: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, seed: int, progress: Progress | None
-) -> nn.Module:
-    import torch
-    from torch.nn.functional import cross_entropy
-
+    _check(images_NSS, labels, n_classes)
+    network = _initialised(n_classes, seed).to(device).to(memory_format=torch.channels_last)
+    pixels = torch.from_numpy(np.array(images_NSS)).to(device)
+    targets = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
+    class_weights = len(targets) / (n_classes * torch.bincount(targets, minlength=n_classes).clamp_min(1))
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    steps = max(1, IMAGES_SEEN // BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.2)
-    network.train()
-    for step, rows in enumerate(_batches(len(pixels), steps, generator)):
-        if progress is not None and step % 25 == 0:
-            progress("training a small network for features", step / steps)
-        x_BCHW = _varied(_scaled(pixels[rows]), generator)
-        loss = cross_entropy(network(x_BCHW), labels[rows], label_smoothing=LABEL_SMOOTHING)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        count("steps")
+    batches = list(_batches(len(pixels), generator))
+    optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, LEARNING_RATE, total_steps=len(batches), pct_start=0.2
+    )
+    what = f"training a small network on {len(pixels)} images, to take features from"
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        for step, rows in enumerate(batches, start=1):
+            x_N1SS = _augmented(_scaled(pixels[rows]), generator)
+            loss = functional.cross_entropy(
+                network(x_N1SS.contiguous(memory_format=torch.channels_last)),
+                targets[rows],
+                weight=class_weights,
+                label_smoothing=LABEL_SMOOTHING,
+            )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            count("steps")
+            if progress is not None:
+                progress(what, step / len(batches))
+    if not torch.isfinite(loss):
+        raise ModelError("the small network for features did not converge: its loss is no number")
     return network.eval()
 
 
-def _batches(n: int, steps: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """Row numbers of each step: every image once before any is seen again; small sets are drawn from anew."""
+def features(network: nn.Module, images_NSS: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+    """Return float32 (N, 64): what reaches the linear layer of a network that `train` returned."""
     import torch
 
-    size = min(BATCH_SIZE, n)
-    rounds = -(-steps * size // n)
-    order = torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])
-    return list(order[: steps * size].split(size))
+    found = [torch.empty((0, WIDTH))]
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        for start in range(0, len(images_NSS), 64):
+            batch = torch.from_numpy(np.array(images_NSS[start : start + 64])).to(device)
+            x_N1SS = _scaled(batch).contiguous(memory_format=torch.channels_last)
+            found.append(network.get_submodule("features")(x_N1SS).cpu())
+            count("forwards", len(batch))
+    return torch.cat(found).numpy()
 
 
-def _scaled(pixels_BHW: torch.Tensor) -> torch.Tensor:
-    return ((pixels_BHW.float() - 128) / 64).unsqueeze(1)
+def _check(images_NSS: np.ndarray, labels: np.ndarray, n_classes: int) -> None:
+    if images_NSS.dtype != np.uint8 or images_NSS.shape[1:] != (SIZE_PX, SIZE_PX):
+        raise ValueError(
+            f"expected uint8 (N, {SIZE_PX}, {SIZE_PX}), got {images_NSS.dtype} {images_NSS.shape}"
+        )
+    if labels.shape != (len(images_NSS),):
+        raise ValueError(f"expected {len(images_NSS)} labels, got {labels.shape}")
+    if not len(labels):
+        raise ModelError("the small network for features has no training images")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(f"expected labels from 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}")
 
 
-def _varied(x_BCHW: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Images mirrored, shifted by up to 8 pixels, scaled by up to a tenth, and changed a little in contrast."""
+def _initialised(n_classes: int, seed: int) -> nn.Module:
     import torch
-    from torch.nn.functional import affine_grid, grid_sample
 
-    n, size = len(x_BCHW), x_BCHW.shape[-1]
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return _network(n_classes)
+
+
+def _network(n_classes: int) -> nn.Module:
+    from torch import nn
+
+    blocks: list[nn.Module] = [*_convolution(1, WIDTHS[0], kernel=5, stride=2)]
+    for before, after in pairwise(WIDTHS):
+        blocks += [nn.MaxPool2d(2), *_convolution(before, after), *_convolution(after, after)]
+    blocks += [nn.AvgPool2d(SIZE_PX // 2 ** len(WIDTHS)), nn.Flatten()]
+    return nn.Sequential(OrderedDict(features=nn.Sequential(*blocks), classifier=nn.Linear(WIDTH, n_classes)))
+
+
+def _convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> Iterator[nn.Module]:
+    from torch import nn
+
+    yield nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
+    yield nn.BatchNorm2d(after)
+    yield nn.ReLU(inplace=True)
+
+
+def _batches(n_images: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Yield the rows of each batch; all are full, cut from shuffled epochs that follow each other."""
+    import torch
+
+    size = min(BATCH_SIZE, n_images)
+    steps = -(-images_to_see(n_images) // size)
+    waiting = torch.empty(0, dtype=torch.int64)
+    for _ in range(steps):
+        while len(waiting) < size:
+            waiting = torch.cat([waiting, torch.randperm(n_images, generator=generator)])
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def _scaled(x_NSS: torch.Tensor) -> torch.Tensor:
+    """Return float32 (N, 1, S, S), grey 128 as 0 and 64 steps of it as 1."""
+    return ((x_NSS.float() - 128) / 64).unsqueeze(1)
+
+
+def _augmented(x_N1SS: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return the images flipped left to right (half of them), shifted, scaled, brighter or darker."""
+    import torch
+    from torch.nn import functional
 
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator) - 0.5
+        return (2 * torch.rand(shape, generator=generator) - 1).to(x_N1SS.device)
 
-    scale = 1 + 0.2 * uniform(n)
-    mirror = torch.where(uniform(n) < 0, -1.0, 1.0)
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = scale * mirror, scale
-    theta[:, :, 2] = uniform(n, 2) * 32 / size
-    grid = affine_grid(theta, list(x_BCHW.shape), align_corners=False)
-    moved = grid_sample(x_BCHW, grid, align_corners=False, padding_mode="border")
-    return moved * (1 + 0.3 * uniform(n, 1, 1, 1)) + 0.3 * uniform(n, 1, 1, 1)
+    n = len(x_N1SS)
+    scale = 1 + LARGEST_SCALE * uniform(n)
+    affine_N23 = torch.zeros((n, 2, 3), device=x_N1SS.device)
+    affine_N23[:, 0, 0] = scale * uniform(n).sign()
+    affine_N23[:, 1, 1] = scale
+    affine_N23[:, :, 2] = LARGEST_SHIFT * uniform(n, 2)
+    grid = functional.affine_grid(affine_N23, list(x_N1SS.shape), align_corners=False)
+    moved = functional.grid_sample(x_N1SS, grid, padding_mode="border", align_corners=False)
+    contrast = 1 + LARGEST_CONTRAST * uniform(n, 1, 1, 1)
+    return moved * contrast + LARGEST_BRIGHTNESS * uniform(n, 1, 1, 1)

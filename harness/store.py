@@ -1,38 +1,48 @@
-"""The pixels of a dataset and what is derived from them, each computed once and kept on disk by content."""
+"""The images of a dataset with all that is derived from them, on disk: nothing is embedded or multiplied twice.
+
+Features lie in `CACHE/features/CONTENT/KEY.npy`, float32 (N, d), their inner products beside them in
+`KEY.gram.npy`, float64 (N, N). The key covers all that can change a number: the pixels, the network,
+its weights, the size of the images, the code that computes and the versions of what it uses. Files
+appear complete, in one rename; of several processes that need the same one, one computes it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
-from harness import machine
+from harness.backbones import canonical, embed
 from harness.counters import count
-from harness.data.dataset import Dataset
-from harness.data.pixels import DiskPixels, cache_errors, locked
-from harness.errors import ModelError, WeightsUnavailable
+from harness.data.pixels import cache_errors, locked
+from harness.errors import HarnessError, ModelError, WeightsUnavailable
 from harness.folders import cache_folder
+from harness.machine import versions
 from harness.sources import module_digest
 from harness.types import Progress, Split, digest_of
 from harness.weights import SPLIT_NETWORK, find, unavailable
 
+if TYPE_CHECKING:
+    from harness.data.dataset import Dataset
+    from harness.data.pixels import DiskPixels
+
 __all__ = ["DatasetStore"]
 
-MAKERS = ("harness.backbones", "harness.images", "harness.split_network")
-"""The modules whose code decides what a feature is."""
-
-VERSIONS = ("torch", "torchvision", "timm", "numpy", "pillow")
+FEATURE_VERSIONS = ("numpy", "pillow", "torch", "torchvision", "timm")
+"""Distributions whose version can change a feature."""
 
 
 class DatasetStore:
-    """A `harness.images.PixelStore` over the verified images of a dataset.
+    """A `harness.images.PixelStore` over a dataset's pixels on disk.
 
-    Features and products are cached below `cache`, keyed by the images' content, the backbone, the SHA-256 of
-    its weights, the size, the code and versions that compute them and the kind of device; for the network trained
-    on the training part (`split`), by that part and the seed. A damaged cache file is computed anew.
+    `split` is needed for the features of 'split-network' alone, of which only the training part is
+    used; `seed` seeds that network. `device` is where features are computed.
     """
 
     def __init__(
@@ -46,16 +56,12 @@ class DatasetStore:
         progress: Progress | None = None,
     ) -> None:
         self._dataset = dataset
-        self._cache = Path(cache or cache_folder())
+        self._cache = cache or cache_folder()
         self._device = device
         self._split = split
         self._seed = seed
         self._progress = progress
-        self._arrays: dict[str, np.ndarray] = {}
-
-    @cached_property
-    def _pixels(self) -> DiskPixels:
-        return self._dataset.pixels(self._cache, self._progress)
+        self._made: dict[tuple[str, str, int], np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -69,107 +75,165 @@ class DatasetStore:
         return self._pixels.resized(size_px, self._progress)
 
     def features(self, backbone: str, size_px: int) -> np.ndarray:
-        """Return float32 (N, d). Raises `WeightsUnavailable` for a pretrained backbone without weights."""
-        if backbone == SPLIT_NETWORK:
-            key, make = self._split_key(), self._split_features
-        else:
-            key = self._backbone_key(backbone, size_px)
-            make = lambda: self._embedded(backbone, size_px)  # noqa: E731
-        return self._once("features", key, len(self), make)
+        """Return float32 (N, d), a read-only memory map.
+
+        'split-network' sees images of its own size, whatever `size_px` says. Raises
+        `WeightsUnavailable`, `UnknownName`, `ModelError` when the network cannot take such images,
+        and `HarnessError` when the cache cannot be written.
+        """
+        return self._once("features", backbone, size_px, self._features)
 
     def gram(self, backbone: str, size_px: int) -> np.ndarray:
-        """Return float64 (N, N): the inner products of all pairs of features."""
+        """Return float64 (N, N), a read-only memory map: the inner products of these features.
 
+        Raises as `features` does.
+        """
+        return self._once("gram", backbone, size_px, self._gram)
+
+    @cached_property
+    def _pixels(self) -> DiskPixels:
+        return self._dataset.pixels(self._cache, self._progress)
+
+    def _once(
+        self, kind: str, backbone: str, size_px: int, find_or_make: Callable[[str, int], np.ndarray]
+    ) -> np.ndarray:
+        place = (kind, backbone, size_px)
+        if place not in self._made:
+            self._made[place] = find_or_make(backbone, size_px)
+        return self._made[place]
+
+    def _features(self, backbone: str, size_px: int) -> np.ndarray:
+        source = self._source(backbone, size_px)
+        array = _Array(self._path(source), (len(self), None), np.float32)
+        what = f"features of {self._dataset.name} by {backbone}"
+        return array.kept(self._cache, source.make, what, self._progress)
+
+    def _gram(self, backbone: str, size_px: int) -> np.ndarray:
         def product() -> np.ndarray:
             count("grams")
             x_ND = self.features(backbone, size_px).astype(np.float64)
             return x_ND @ x_ND.T
 
-        split = backbone == SPLIT_NETWORK
-        key = self._split_key() if split else self._backbone_key(backbone, size_px)
-        return self._once("grams", key, len(self), product)
+        path = self._path(self._source(backbone, size_px)).with_suffix(".gram.npy")
+        array = _Array(path, (len(self), len(self)), np.float64)
+        what = f"inner products of the features of {self._dataset.name} by {backbone}"
+        return array.kept(self._cache, product, what, self._progress)
 
-    def _backbone_key(self, backbone: str, size_px: int) -> str:
+    def _path(self, source: _Source) -> Path:
+        return self._cache / "features" / self._dataset.content / f"{digest_of(source.identity)[:32]}.npy"
+
+    def _source(self, backbone: str, size_px: int) -> _Source:
+        if backbone == SPLIT_NETWORK:
+            return self._from_split_network()
         weights = find(backbone)
-        if weights.sha256 is None:
+        if weights.file is None:
             raise WeightsUnavailable(unavailable(weights))
-        return digest_of([self._circumstances(), weights.network, weights.sha256, size_px])
-
-    def _split_key(self) -> str:
-        rows = self._training_rows()
-        digests = [self._dataset.pixel_digests[row] for row in rows]
-        labels = self._dataset.labels[rows].tolist()
-        return digest_of([self._circumstances(), SPLIT_NETWORK, digests, labels, self._seed])
-
-    def _circumstances(self) -> list[object]:
-        versions = machine.versions()
-        return [
-            [versions.get(name) for name in VERSIONS],
-            [module_digest(name) for name in MAKERS],
-            self._device.partition(":")[0],
-        ]
-
-    def _training_rows(self) -> np.ndarray:
-        if self._split is None:
-            raise ModelError(f"features from {SPLIT_NETWORK!r} need a split: its training part trains them")
-        return self._dataset.rows(self._split.train)
+        identity = {
+            "network": canonical(backbone),
+            "weights": weights.sha256,
+            "size_px": size_px,
+            **self._circumstances("harness.backbones"),
+        }
+        return _Source(identity, lambda: self._embedded(backbone, size_px))
 
     def _embedded(self, backbone: str, size_px: int) -> np.ndarray:
-        from harness.backbones import embed
-
         return embed(backbone, self.resized(size_px), device=self._device, progress=self._progress)
 
-    def _split_features(self) -> np.ndarray:
+    def _from_split_network(self) -> _Source:
+        if self._split is None:
+            raise ModelError(
+                f"{SPLIT_NETWORK!r} is trained on the training part of a split, and none was given"
+            )
+        rows = self._dataset.rows(self._split.train)
+        identity = {
+            "network": SPLIT_NETWORK,
+            "pixels": [self._dataset.pixel_digests[row] for row in rows],
+            "labels": self._dataset.labels[rows].tolist(),
+            "n_classes": len(self._dataset.card.classes),
+            "seed": self._seed,
+            **self._circumstances("harness.split_network"),
+        }
+        return _Source(identity, lambda: self._learned(rows))
+
+    def _learned(self, rows: np.ndarray) -> np.ndarray:
         from harness import split_network
 
-        rows = self._training_rows()
-        images = self.resized(split_network.SIZE_PX)
-        network = split_network.fitted(
-            images[rows],
+        images_NSS = self.resized(split_network.SIZE_PX)
+        network = split_network.train(
+            images_NSS[rows],
             self._dataset.labels[rows],
             n_classes=len(self._dataset.card.classes),
             seed=self._seed,
+            device=self._device,
             progress=self._progress,
         )
-        return split_network.embedded(network, images)
+        return split_network.features(network, images_NSS, device=self._device)
 
-    def _once(self, kind: str, key: str, n_rows: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the array from memory, from the disk, or made now and kept; one process makes it, others wait."""
-        path = self._cache / kind / self._dataset.content[:32] / f"{key[:32]}.npy"
-        name = str(path)
-        if name not in self._arrays:
-            found = _read(path, n_rows)
-            if found is None:
-                with locked(path.with_suffix(".lock"), self._cache, kind, self._progress):
-                    found = _read(path, n_rows)
-                    if found is None:
-                        _write(path, self._cache, make())
-                        found = _read(path, n_rows)
-            if found is None:
-                raise ModelError(f"{kind}: {str(path)!r} cannot be read back after it was written")
-            self._arrays[name] = found
-        return self._arrays[name]
+    def _circumstances(self, module: str) -> dict[str, Any]:
+        """What changes the last digits of a feature, if not more."""
+        installed = versions()
+        return {
+            "code": [module_digest(module), module_digest("harness.images")],
+            "versions": {name: installed.get(name) for name in FEATURE_VERSIONS},
+            "device": self._device.partition(":")[0],
+        }
 
 
-def _read(path: Path, n_rows: int) -> np.ndarray | None:
-    """The array as a read-only memory map; None when the file is absent, cut or of other images."""
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    shape: Sequence[int] = array.shape
-    return array if len(shape) == 2 and shape[0] == n_rows else None
+@dataclass(frozen=True)
+class _Source:
+    """How an array comes about: all that its values depend on, and the computation."""
+
+    identity: dict[str, Any]
+    make: Callable[[], np.ndarray]
 
 
-def _write(path: Path, cache: Path, array: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    with cache_errors(cache):
-        path.parent.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class _Array:
+    """A file with one array of a known shape (None: any width) and type."""
+
+    path: Path
+    shape: tuple[int, int | None]
+    dtype: type
+
+    def kept(
+        self, cache: Path, make: Callable[[], np.ndarray], what: str, progress: Progress | None
+    ) -> np.ndarray:
+        """Return the array in the file, made by one process when there is none or a damaged one."""
+        found = self.saved()
+        if found is None:
+            with locked(self.path.with_suffix(".lock"), cache, what, progress):
+                found = self.saved()
+                if found is None:
+                    self.save(cache, make())
+                    found = self.saved()
+        if found is None:
+            raise HarnessError(f"{str(self.path)!r} is not what was written to it; is the disk sound?")
+        return found
+
+    def saved(self) -> np.ndarray | None:
+        """Return the array as a read-only memory map, None when the file is not exactly such an array."""
         try:
-            with temporary.open("wb") as file:
-                np.save(file, np.ascontiguousarray(array))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            mapped = np.lib.format.open_memmap(self.path, mode="r")
+            size = self.path.stat().st_size
+        except (OSError, ValueError, OverflowError):
+            return None
+        if mapped.dtype != self.dtype or mapped.ndim != 2:
+            return None
+        height, width = mapped.shape
+        fits = height == self.shape[0] and width == (self.shape[1] or width)
+        return np.asarray(mapped) if fits and size == mapped.offset + mapped.nbytes else None
+
+    def save(self, cache: Path, array: np.ndarray) -> None:
+        """Write the file in one rename. Whoever writes it holds its lock."""
+        with cache_errors(cache):
+            for stale in self.path.parent.glob(f".tmp-{self.path.name}-*"):
+                stale.unlink(missing_ok=True)
+            temporary = self.path.with_name(f".tmp-{self.path.name}-{uuid4().hex}")
+            try:
+                with temporary.open("xb") as file:
+                    np.save(file, np.ascontiguousarray(array, dtype=self.dtype), allow_pickle=False)
+                    file.flush()
+                    os.fsync(file.fileno())  # a power cut must not leave a file of zeros under this name
+                temporary.replace(self.path)
+            finally:
+                temporary.unlink(missing_ok=True)

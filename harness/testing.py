@@ -69,7 +69,9 @@ def check_model(
         if error is not None
     ]
     if broken:
-        raise ModelError(f"{_name(factory)} breaks {len(broken)} of the contract's rules: " + "; ".join(broken))
+        raise ModelError(
+            f"{_name(factory)} breaks {len(broken)} of the contract's rules: " + "; ".join(broken)
+        )
 
 
 def model_checks(
@@ -186,7 +188,9 @@ def _judges_alone(bench: Bench) -> None:
     images, _ = bench.part("test")
     for row in (0, len(images) - 1):
         alone = bench.predict(bench.fitted, images[row : row + 1])
-        _require_same(alone, bench.probabilities[row : row + 1], ALONE, "image by itself", "image among others")
+        _require_same(
+            alone, bench.probabilities[row : row + 1], ALONE, "image by itself", "image among others"
+        )
     backwards = bench.predict(bench.fitted, images[::-1])[::-1]
     _require_same(backwards, bench.probabilities, ALONE, "reversed images", "images in order")
 
@@ -221,7 +225,11 @@ def _repeats(bench: Bench) -> None:
         bench.fit(again, bench.part("train"))
         found = bench.predict(again, images)
     _require_same(
-        found, bench.probabilities, SAME, "second model of the same seed", "first one (draw from `seed` alone)"
+        found,
+        bench.probabilities,
+        SAME,
+        "second model of the same seed",
+        "first one (draw from `seed` alone)",
     )
 
 
@@ -245,7 +253,9 @@ def _misses_a_class(bench: Bench) -> None:
     try:
         bench.fit(model, part, plain=True)
     except HarnessError as error:
-        _require(bench.n_classes == 2, f"two of {bench.n_classes} classes in the training part are enough: {error}")
+        _require(
+            bench.n_classes == 2, f"two of {bench.n_classes} classes in the training part are enough: {error}"
+        )
         return  # one class alone may be refused, in one line
     found = bench.predict(model, part[0])
     if bench.n_classes > 2:
@@ -263,7 +273,9 @@ def _lists_recipes(bench: Bench) -> None:
     _require(isinstance(recipes, Mapping), f"recipes must map recipe names to parameters, got {recipes!r}")
     for name, recipe in recipes.items():
         _require(name in RECIPES, f"recipe {name!r} is not one of {', '.join(RECIPES)}")
-        _require(isinstance(recipe, Mapping), f"recipe {name!r} must map parameters to values, got {recipe!r}")
+        _require(
+            isinstance(recipe, Mapping), f"recipe {name!r} must map parameters to values, got {recipe!r}"
+        )
         own = dict(recipe)
         trial = own.pop("trial", {})
         _require(isinstance(trial, Mapping), f"recipe {name!r}: 'trial' must map parameters to values")
@@ -281,7 +293,9 @@ def _searches(bench: Bench) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(5):
         chosen = search_space(study.ask())
-        _require(isinstance(chosen, dict), f"search_space(trial) must return a dict of parameters, got {chosen!r}")
+        _require(
+            isinstance(chosen, dict), f"search_space(trial) must return a dict of parameters, got {chosen!r}"
+        )
         _require_accepted(bench, chosen, "search_space")
     model = bench.model(**{name: value for name, value in chosen.items() if name not in bench.parameters})
     bench.fit(model, bench.part("train"))
@@ -351,7 +365,8 @@ def _require(kept: bool, message: str) -> None:
 def _require_same(found: np.ndarray, expected: np.ndarray, tolerance: float, what: str, other: str) -> None:
     difference = float(np.abs(found - expected).max())
     _require(
-        difference <= tolerance, f"probabilities of the {what} differ from those of the {other} by {difference:.3g}"
+        difference <= tolerance,
+        f"probabilities of the {what} differ from those of the {other} by {difference:.3g}",
     )
 
 

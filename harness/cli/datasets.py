@@ -71,11 +71,16 @@ def _print_summary(found: Summary) -> None:
     ]
     typer.echo(tabulate(counts, headers, tablefmt="github", disable_numparse=True, stralign="right"))
     sizes = [
-        [_class_name(row.label, found), *(f"{v:.0f}" for side in (row.height, row.width) for v in _range(side))]
+        [
+            _class_name(row.label, found),
+            *(f"{v:.0f}" for side in (row.height, row.width) for v in _range(side)),
+        ]
         for row in rows
     ]
     headers = ["px", *(f"{what} {side}" for side in ("height", "width") for what in ("min", "mean", "max"))]
-    typer.echo("\n" + tabulate(sizes, headers, tablefmt="github", disable_numparse=True, stralign="right") + "\n")
+    typer.echo(
+        "\n" + tabulate(sizes, headers, tablefmt="github", disable_numparse=True, stralign="right") + "\n"
+    )
     for line in _remarks(found):
         typer.echo(line)
 

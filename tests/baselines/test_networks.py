@@ -39,7 +39,8 @@ def fitted(factory=TorchvisionNetwork, **parameters):
 def test_importing_the_module_imports_nothing_heavy():
     script = (
         "import sys, baselines.networks, baselines.heads; "
-        "print([m for m in ('torch', 'torchvision', 'timm', 'sklearn', 'scipy', 'pandas', 'optuna') if m in sys.modules])"
+        "heavy = ('torch', 'torchvision', 'timm', 'sklearn', 'scipy', 'pandas', 'optuna'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
@@ -105,7 +106,9 @@ def test_unknown_weights_are_refused():
 
 
 def test_a_validation_part_is_required():
-    with pytest.raises(ModelError, match="'torchvision:squeezenet1_1' chooses its epoch on a validation part"):
+    with pytest.raises(
+        ModelError, match="'torchvision:squeezenet1_1' chooses its epoch on a validation part"
+    ):
         TorchvisionNetwork(n_classes=2, **TINY).fit(*labelled())
 
 

@@ -289,9 +289,10 @@ class TestNoShortcut:
         assert all(128 <= height <= 256 and 160 <= width <= 256 for height, width in shapes)
 
     @pytest.mark.slow
-    def test_global_statistics_tell_nothing_and_texture_something_but_not_all(self) -> None:
+    def test_without_findings_nothing_tells_the_classes_apart(self) -> None:
         found = {(probe.features, probe.classifier): probe.auc for probe in probes(DEVELOPMENT_SEED)}
-        assert all(0.35 < found["global statistics", c] < 0.65 for c in ("svm", "linear", "forest"))
+        assert all(auc < 0.62 for (name, _), auc in found.items() if name.endswith("no findings"))
+        assert all(auc < 0.65 for (name, _), auc in found.items() if name.startswith("global statistics"))
         assert 0.65 < found["gradient histograms", "svm"] < 0.97
 
 

@@ -62,7 +62,19 @@ def test_the_readme_has_the_three_commands(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "My-Net", "my_net", "2net", "my--net", "my-net-", "-my-net", "../my-net", "my net", "näh", "my-net\n"],
+    [
+        "",
+        "My-Net",
+        "my_net",
+        "2net",
+        "my--net",
+        "my-net-",
+        "-my-net",
+        "../my-net",
+        "my net",
+        "näh",
+        "my-net\n",
+    ],
 )
 def test_a_name_that_is_not_kebab_case_is_refused(name, tmp_path):
     with pytest.raises(UsageError, match="lower-case words joined by hyphens"):
@@ -124,7 +136,17 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_the_package_installs_and_the_harness_finds_and_checks_it(tmp_path):
     new_model("my-net", tmp_path / "package")
     site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, tmp_path / "package"]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        site,
+        tmp_path / "package",
+    ]
     subprocess.run(install, check=True, cwd=tmp_path)
     script = (
         "from harness.registry import find_model; from harness.testing import check_model; "

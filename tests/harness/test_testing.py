@@ -130,7 +130,7 @@ def test_two_swapped_columns_of_three_are_caught():
             return found[:, [0, 2, 1]] if self.n_classes == 3 else found
 
     found = failures(Swapped)
-    assert list(found)[0] == "puts the probability of label k in column k (3 classes)"
+    assert next(iter(found)) == "puts the probability of label k in column k (3 classes)"
 
 
 def test_a_model_that_has_learned_nothing_yet_is_not_taken_for_swapped():
@@ -189,7 +189,7 @@ def test_ignoring_the_seed_is_caught():
     assert_caught(Entropy, "gives the same probabilities for the same seed", "second model of the same seed")
 
 
-@pytest.mark.parametrize("draw", [lambda: np.random.rand(), random.random])  # noqa: NPY002, PLW0108
+@pytest.mark.parametrize("draw", [lambda: np.random.rand(), random.random])  # noqa: NPY002
 def test_depending_on_a_global_random_state_is_caught(draw):
     class Global(NearestMean):
         def fit(self, images, labels, *, validation=None, groups=None):
@@ -284,7 +284,9 @@ def test_fit_that_returns_nothing_is_caught():
         def fit(self, images, labels, *, validation=None, groups=None):
             super().fit(images, labels)
 
-    assert_caught(ReturnsNone, "is fitted on images and labels alone", "return the model itself (self), got None")
+    assert_caught(
+        ReturnsNone, "is fitted on images and labels alone", "return the model itself (self), got None"
+    )
 
 
 def test_fit_that_needs_validation_without_saying_so_is_caught():
@@ -359,7 +361,7 @@ def test_unusable_recipes_are_caught(recipes, message):
         (lambda trial: {"depth": 3}, "names a parameter that the factory does not accept"),
         (lambda trial: {"seed": trial.suggest_int("seed", 0, 9)}, "sets ['seed'], which the harness sets"),
         (lambda trial: {"size_px": -trial.suggest_int("s", 1, 2)}, "it raised ValueError"),
-        (lambda: {}, "it raised TypeError"),
+        (lambda *, trial: {}, "it raised TypeError"),
     ],
 )
 def test_unusable_search_spaces_are_caught(space, message):
@@ -383,7 +385,9 @@ def test_a_single_name_in_place_of_the_networks_is_caught():
         def pretrained(**_):
             return "vgg16"
 
-    assert_caught(OneName, "names the pretrained networks", "must return a tuple of network names, got 'vgg16'")
+    assert_caught(
+        OneName, "names the pretrained networks", "must return a tuple of network names, got 'vgg16'"
+    )
 
 
 def test_given_parameters_come_before_those_of_the_cheapest_recipe():
@@ -397,7 +401,11 @@ def test_given_parameters_come_before_those_of_the_cheapest_recipe():
     list(model_checks(Watched, {"size_px": 5}))
     assert seen == {5}
     seen.clear()
-    list(model_checks(type("Checked", (Watched,), {"search_space": None, "recipes": {"check": {"size_px": 6}}})))
+    list(
+        model_checks(
+            type("Checked", (Watched,), {"search_space": None, "recipes": {"check": {"size_px": 6}}})
+        )
+    )
     assert seen == {6}
     seen.clear()
     list(model_checks(type("Searched", (Watched,), {"search_space": None})))

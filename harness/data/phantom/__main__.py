@@ -44,9 +44,9 @@ def _do(asked: argparse.Namespace) -> None:
 
 
 def print_difficulty(seed: int) -> None:
-    print(f"seed {seed}, 6 folds by patient\n{'features':22}{'classifier':12}{'AUC':>6}{'accuracy':>10}")
+    print(f"seed {seed}, 6 folds by patient\n{'features':34}{'classifier':12}{'AUC':>6}{'accuracy':>10}")
     for probe in probes(seed):
-        print(f"{probe.features:22}{probe.classifier:12}{probe.auc:6.3f}{probe.accuracy:10.3f}")
+        print(f"{probe.features:34}{probe.classifier:12}{probe.auc:6.3f}{probe.accuracy:10.3f}")
 
 
 if __name__ == "__main__":

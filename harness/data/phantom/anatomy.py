@@ -95,6 +95,9 @@ MAIN_BRONCHUS = [
 ]
 SPINE_Y = 52.0
 
+LEAN_FROM_MM, LEAN = 15, 0.38
+"""How far before the middle the lungs begin to lean to each other, and by how much."""
+
 
 @dataclass(frozen=True)
 class Body:
@@ -176,7 +179,7 @@ def lung(body: Body, level: float, side: int) -> Ellipse:
 
 def _cavity(body: Body, level: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the field of the pleural cavities: rounded boxes whose front leans to the midline."""
-    forward = np.maximum(-y - 15, 0.0) * 0.38
+    forward = np.maximum(-y - LEAN_FROM_MM, 0.0) * LEAN
     right, left = (lung(body, level, side) for side in SIDES)
     return np.maximum(
         (1 - _boxy(right, x - forward, y)) * right.a, (1 - _boxy(left, x + forward, y)) * left.a
@@ -313,7 +316,7 @@ def _ribs(hu: np.ndarray, body: Body, level: float, grid: Grid, side: int, draws
         if side * across < 0.12:
             continue
         out = 1.0 + 8.0 / (border.a if side * across > 0.7 else border.b)
-        ahead = max(-border.y - border.b * down - 15, 0.0) * 0.38
+        ahead = max(-border.y - border.b * down - LEAN_FROM_MM, 0.0) * LEAN
         centre = (border.x + border.a * out * across - side * ahead, border.y + border.b * out * down)
         tangent = (-border.a * down, border.b * across)
         length = math.sqrt(tangent[0] * tangent[0] + tangent[1] * tangent[1])
