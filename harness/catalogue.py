@@ -10,7 +10,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -145,6 +145,7 @@ def save_json(path: Path, value: Mapping[str, Any]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+@cache
 def _asked() -> dict[str, Any]:
     """Ask torchvision and timm for all they have: seconds, once for each version."""
     found = [*_of_torchvision(), *_of_timm()]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-import click
 import typer
 
 from harness.cli import boards, datasets, models, run
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
+
+INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended, and typer too
 
 app = typer.Typer(
     name="harness",
@@ -20,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 run.add_to(app)
 boards.add_to(app)
@@ -39,20 +40,17 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Run the command line: expected errors become one line, anything else keeps its traceback."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except HarnessError as error:
         _complain(str(error))
-        code = error.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted; finished cells are kept, the same command continues")
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _complain("interrupted; finished cells are kept, the same command continues")
+        raise
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(INTERRUPTED)
 
 
 def _complain(message: str) -> None:

@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 PHANTOM = "ct-phantom"
 """What `--all` runs when no real dataset is found."""
 
-EPILOG = """Examples:
-
-harness run --all
-
-harness run -d sars-cov-2-ct -m svm,xdnn --backbone squeezenet1_1
-
-harness run -d covid-ct -m timm:convnext_tiny -p official,random --seeds 3
-
-harness run -d my-ct/card.toml -m resnet:18 --recipe quick --param resnet:18.size_px=96
+EPILOG = """\b
+Examples:
+  harness run --all
+  harness run -d sars-cov-2-ct -m svm,xdnn --backbone squeezenet1_1
+  harness run -d covid-ct -m timm:convnext_tiny -p official,random --seeds 3
+  harness run -d my-ct/card.toml -m resnet:18 --recipe quick --param resnet:18.size_px=96
 """
 
 

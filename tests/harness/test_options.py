@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from harness.cli.options import model_parameters, names, seed_list
@@ -31,3 +34,29 @@ def test_values_of_parameters_keep_their_json_type() -> None:
     assert model_parameters(["svm.C=0.5", "svm.name=rbf", "svm.flag=true"]) == {
         "svm": {"C": 0.5, "name": "rbf", "flag": True}
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "--bogus"], 2, "No such option"),
+        (["bogus"], 2, "No such command"),
+        (["show"], 2, "Missing argument"),
+        (["run", "--trials", "x"], 2, "is not a valid int"),
+        (["run"], 2, "nothing to run: say --all"),
+        (["fetch"], 2, "nothing to fetch"),
+        (["check", "rsenet"], 2, "you probably meant 'resnet'"),
+        (["run", "-m", "timm:"], 2, "nothing follows the colon"),
+        (["show", "covid"], 2, "you probably meant 'covid-ct'"),
+        (["board", "-o", "nowhere"], 1, "no records in 'nowhere/runs'"),
+    ],
+)
+def test_a_wrong_command_line_is_explained_without_a_traceback(
+    tmp_path: str, arguments: list[str], code: int, message: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
