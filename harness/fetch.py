@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.data.adapters import generates_files
 from harness.data.cards import Card, Fetch, known_cards, load_card, unsafe_path
-from harness.data.dataset import find_root, open_dataset
+from harness.data.dataset import open_dataset
+from harness.data.roots import find_root
 from harness.download import Refused, download, mirrored, sole_use
 from harness.errors import CardError, DataError, FetchError, NoNetwork, UnknownName, UsageError
 from harness.folders import cache_folder
@@ -61,7 +61,7 @@ def _job(name: str, data_root: Path | None, progress: Progress | None) -> _Job:
     if name not in cards:
         raise UnknownName("dataset", name, cards)
     card = load_card(cards[name])
-    if generates_files(card):
+    if card.generated:
         raise UsageError(f"dataset {name!r} is not fetched: its files are made on first use")
     if card.fetch is None or not card.fetch.urls:
         by_hand = _by_hand(card) or "put its files in place by hand (HARNESS_DATA)"

@@ -50,7 +50,7 @@ def list_all(
 
 def _list_datasets(data_root: Path | None) -> None:
     from harness.data.cards import known_cards, load_card
-    from harness.data.dataset import find_root
+    from harness.data.roots import find_root
 
     typer.echo("datasets")
     for name, path in known_cards(data_root).items():
@@ -63,7 +63,7 @@ def _list_datasets(data_root: Path | None) -> None:
         if root is None:
             where = f"not found; 'harness fetch {name}' gets it"
         else:
-            where = str(root) if root.is_dir() else "made on first use"
+            where = "made on first use" if card.generated else str(root)
         typer.echo(f"  {name:<15}{card.title}  [{where}]")
 
 

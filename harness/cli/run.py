@@ -105,11 +105,12 @@ def _datasets(named: tuple[str, ...], otherwise_all: bool, data_root: Path | Non
     if not otherwise_all:
         raise UsageError("nothing to run: say --all, or name datasets with -d and models with -m")
     from harness.data.cards import known_cards, load_card
-    from harness.data.dataset import find_root
+    from harness.data.roots import find_root
 
     found = []
     for name, path in known_cards(data_root).items():
-        if name != PHANTOM and find_root(load_card(path), path, data_root) is not None:
+        card = load_card(path)
+        if not card.generated and find_root(card, path, data_root) is not None:
             found.append(name)
     return tuple(found) or (PHANTOM,)
 

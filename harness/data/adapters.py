@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from harness.data.cards import Card, unsafe_path
 from harness.data.decoding import SUFFIXES, is_dicom
-from harness.errors import CardError, DataError, PluginBroken, UnknownName
+from harness.errors import CardError, DataError, UnknownName
 from harness.registry import dataset_plugins
 from harness.types import Sample
 
@@ -33,7 +33,6 @@ __all__ = [
     "ImageList",
     "ListedImage",
     "counted_files",
-    "generates_files",
     "make_adapter",
     "read_list",
 ]
@@ -83,17 +82,6 @@ def make_adapter(card: Card, root: Path) -> Any:
         unknown = UnknownName("adapter", card.adapter, plugins)
         raise CardError(f"card {str(card.path or card.name)!r}: key 'adapter': {unknown}")
     return plugins[card.adapter].load()(card, root)
-
-
-def generates_files(card: Card) -> bool:
-    """Return whether the card's adapter makes its files itself, as that of the phantom does."""
-    plugin = dataset_plugins().get(card.adapter)
-    if plugin is None or card.adapter in ("image-folder", "image-list"):
-        return False
-    try:
-        return hasattr(plugin.load(), "prepare")
-    except PluginBroken:
-        return False  # said when the dataset is opened; here it would spoil the listing of the others
 
 
 class ImageFolder:

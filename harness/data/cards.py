@@ -129,6 +129,7 @@ class Card(_Table):
     auto_recipe: Literal["smoke", "quick", "paper"] = Field(
         default="quick", description="what the recipe 'auto' means without a GPU: 'smoke', 'quick' or 'paper'"
     )
+    generated: bool = Field(False, description="true when the adapter makes the files itself on first use")
     max_pixels: int = Field(
         default=64_000_000, ge=1, le=10**9, description="the largest image that is decoded, in pixels"
     )

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.adapters import PARTS, Expected, counted_files, generates_files, make_adapter
+from harness.data.adapters import PARTS, Expected, counted_files, make_adapter
 from harness.data.cards import Card, known_cards, load_card
 from harness.data.decoding import has_wrong_suffix
 from harness.data.pixels import DiskPixels, PackWriter, cache_errors, in_order, locked, pack_folder
+from harness.data.roots import find_root
 from harness.data.verification import Memory, Problem, Seen, examined, memory_path, recalled, verified
 from harness.errors import CardError, DataError, DatasetMissing, UnknownName
-from harness.folders import bundled, cache_folder, data_roots
+from harness.folders import cache_folder, data_roots
 from harness.types import Progress, Sample, digest_of
 
-__all__ = ["Dataset", "find_root", "open_dataset"]
+__all__ = ["Dataset", "open_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,23 +156,6 @@ def open_dataset(
     return opening.dataset()
 
 
-def find_root(card: Card, card_path: Path, data_root: Path | None = None) -> Path | None:
-    """Return the folder of a dataset's files, None when it is not there.
-
-    In this order: where an adapter that makes its files puts them (whether they are made yet or
-    not); the card's `root`; for a card of the user's own, the card's folder; for a bundled one, the
-    first data root with a folder of the dataset's name that is not empty.
-    """
-    if generates_files(card):
-        return cache_folder() / "data" / card.name
-    if card.root is not None:
-        return _if_folder(card_path.parent / Path(card.root).expanduser())
-    if not _is_bundled(card_path):
-        return _if_folder(card_path.parent)
-    folders = (root / card.name for root in data_roots(data_root))
-    return next((folder for folder in folders if _holds_something(folder)), None)
-
-
 @dataclass(frozen=True)
 class _Opening:
     """One opening of a dataset: from the samples that are listed to those that were seen."""
@@ -267,21 +251,6 @@ def _check_folder_name(card: Card, card_path: Path, data_root: Path | None) -> N
             f"card {str(card_path)!r}: key 'name' is {card.name!r}, its folder is {card_path.parent.name!r}; "
             "they must be the same"
         )
-
-
-def _is_bundled(card_path: Path) -> bool:
-    return card_path.resolve().is_relative_to(bundled("datasets").resolve())
-
-
-def _if_folder(path: Path) -> Path | None:
-    return path if path.is_dir() else None
-
-
-def _holds_something(folder: Path) -> bool:
-    try:
-        return folder.is_dir() and any(folder.iterdir())
-    except PermissionError:
-        return True  # it is there; opening it says why it cannot be read
 
 
 def _where_it_was_looked_for(card: Card, card_path: Path, data_root: Path | None) -> str:

@@ -38,22 +38,34 @@ def _small_blocks():
         yield
 
 
+KINDS = ["permuted", "grid", "signed grid", "scattered", "repeated", "multiples", "bunches", "offset"]
+
+
+def permuted(rng: np.random.Generator, n: int, n_features: int) -> np.ndarray:
+    """Return rows that are permutations of one another and rows of equal features: ties that only rounding breaks."""
+    X = np.stack([rng.permutation(np.arange(n_features) % 3 + 0.1) for _ in range(n)])
+    X[rng.random(n) < 0.3] = rng.integers(1, 4) * 0.7
+    return X
+
+
 @st.composite
 def features(draw: st.DrawFn) -> np.ndarray:
-    """Return rows on a small grid, scattered, repeated, in tight bunches, or far from the origin."""
+    """Return rows of one of the kinds above, on some scale."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, n_features = draw(st.integers(1, 40)), draw(st.sampled_from([1, 2, 3, 8, 17]))
-    kind = draw(
-        st.sampled_from(["grid", "signed grid", "scattered", "repeated", "multiples", "bunches", "offset"])
-    )
+    kind = draw(st.sampled_from(KINDS))
     pool = rng.normal(size=(max(1, n // 4), n_features))
     X = {
+        "permuted": lambda: permuted(rng, n, n_features),
         "grid": lambda: rng.integers(0, 3, (n, n_features)).astype(float),
         "signed grid": lambda: rng.integers(-2, 3, (n, n_features)).astype(float),
         "scattered": lambda: np.maximum(rng.normal(size=(n, n_features)), 0),
         "repeated": lambda: pool[rng.integers(0, len(pool), n)],
         "multiples": lambda: pool[rng.integers(0, len(pool), n)] * rng.integers(1, 4, (n, 1)),
-        "bunches": lambda: pool[rng.integers(0, len(pool), n)] + rng.normal(size=(n, n_features)) * 1e-7,
+        "bunches": lambda: (
+            pool[rng.integers(0, len(pool), n)]
+            + rng.normal(size=(n, n_features)) * 10.0 ** -draw(st.integers(3, 10))
+        ),
         "offset": lambda: rng.normal(size=(n, n_features)) + 1e4,
     }[kind]()
     return X * 10.0 ** draw(st.integers(-3, 3))

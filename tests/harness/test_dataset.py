@@ -19,8 +19,9 @@ from made_images import class_folders, encoded, grey, png_that_claims, write_car
 
 from harness.counters import since, snapshot
 from harness.data.cards import Card, load_card
-from harness.data.dataset import Dataset, find_root, open_dataset
+from harness.data.dataset import Dataset, open_dataset
 from harness.data.decoding import pixels_sha256
+from harness.data.roots import find_root
 from harness.errors import CardError, DataError, DatasetMissing, HarnessError, UnknownName
 from harness.folders import bundled, cache_folder
 from harness.types import Sample
@@ -293,7 +294,7 @@ def test_generated_files_lie_in_the_cache_and_are_made_on_first_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.data.adapters.dataset_plugins", lambda: {"made": Plugin()})
-    path = write_card(tmp_path / "made", adapter="made")
+    path = write_card(tmp_path / "made", adapter="made", more="generated = true\n")
     root = cache_folder() / "data" / "made"
     assert find_root(load_card(path), path) == root
     assert not root.exists()
