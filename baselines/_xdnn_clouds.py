@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from baselines._xdnn_products import EPS, Block, GramRows, Product, grown
+from harness.counters import count
 
-__all__ = ["Clouds", "PaperClouds", "ReleasedClouds"]
+__all__ = ["TIE", "TINY", "Arrival", "Clouds", "in_parts", "squared_norms"]
 
 BLOCK_ROWS = 1024
 """Samples whose products are computed at once: 8 MB a thousand prototypes, and large enough for BLAS."""
@@ -124,11 +125,14 @@ class Clouds(ABC):
             # The rows wait where the next centres will be: most that become prototypes need not be moved.
             x_BD = self._centres[self.count : self.count + len(block_rows)]
             self._prepare(x_ND, lengths_N, block_rows, x_BD)
+            indices = block_rows + first_index
+            if self._add_all(x_BD, indices, squares_N[block_rows]):
+                continue
             if gram_NN is None:
                 block = self._computed_block(x_BD, product)
             else:
                 block = self._looked_up_block(x_BD, block_rows, product, gram_NN)
-            self._absorb_block(x_BD, block_rows + first_index, block)
+            self._absorb_block(x_BD, indices, block)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v[: self.count] if k in _GROWING else v for k, v in self.__dict__.items()}
@@ -149,6 +153,7 @@ class Clouds(ABC):
         return np.sqrt(squares_N) if self.normalises else None
 
     def _computed_block(self, x_BD: np.ndarray, product: Product) -> Block:
+        count("grams")
         gram_BB = product(x_BD, x_BD)
         return Block(gram_BB, product(x_BD, self.centres) if self.count else None, self._totals(x_BD))
 
@@ -169,10 +174,13 @@ class Clouds(ABC):
         """Return the products of rows with the sum of all samples so far (B,)."""
         return x_BD @ self._sum_so_far() if self.n_seen else np.zeros(len(x_BD))
 
+    def _add_all(self, x_BD: np.ndarray, indices: np.ndarray, squares_B: np.ndarray) -> bool:  # noqa: ARG002
+        """Make prototypes of all rows of a block where that can be seen without their products; return whether."""
+        return False
+
     def _absorb_block(self, x_BD: np.ndarray, indices: np.ndarray, block: Block) -> None:
         first = self.count
-        self._reach = max(self._reach, float(block.squares.max()) ** 0.5)
-        self._set_slack(self.n_seen + len(x_BD))
+        self._widen(block.squares)
         for row, (x_D, square) in enumerate(zip(x_BD, block.squares.tolist(), strict=True)):
             products, total = block.products(row)
             self._see(x_D)
@@ -219,6 +227,11 @@ class Clouds(ABC):
         extremes = np.flatnonzero((spreads >= high - slack) | (spreads <= low + slack))
         return self._host_directly(arrival.features, rivals, extremes)
 
+    def _widen(self, squares_B: np.ndarray) -> None:
+        """Take samples of these squared norms, on their way in, into account for rounding errors."""
+        self._reach = max(self._reach, float(squares_B.max()) ** 0.5)
+        self._set_slack(self.n_seen + len(squares_B))
+
     def _set_slack(self, n_seen: int) -> None:
         rounding = 16 * (self._centres.shape[1] + n_seen) * EPS
         self._slack = (TIE + rounding) * 4 * self._reach**2 + TINY
@@ -249,7 +262,7 @@ class Clouds(ABC):
 
     def _squared_distances(self, x_D: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """Return the squared distances of `x_D` to some centres, from the features."""
-        return np.concatenate([squared_norms(self._centres[part] - x_D) for part in _parts(slots)])
+        return np.concatenate([squared_norms(self._centres[part] - x_D) for part in in_parts(slots)])
 
     def _reserve(self, capacity: int) -> None:
         if capacity > len(self._centres):
@@ -286,171 +299,6 @@ class Clouds(ABC):
 _GROWING = ("_centres", "_indices", "_supports", "_spans", "_squares", "_dots", "_bounds")
 
 
-class PaperClouds(Clouds):
-    """Soares et al. (2020), Eq. (1) to (6), on features of length 1."""
-
-    # Unlike the paper, which does not say so: only for unit vectors do its r_0 = sqrt(2 - 2 cos 30°) and the
-    # 1 - |p|² of Eq. (6) have the meaning it gives them.
-    normalises = True
-
-    def __init__(self, n_features: int, radius: float) -> None:
-        super().__init__(n_features, radius)
-        self._sum = np.zeros(n_features)
-
-    @property
-    def radii(self) -> np.ndarray:
-        return np.sqrt(self._spans[: self.count])
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self._sum / max(self.n_seen, 1)
-
-    def _see(self, x_D: np.ndarray) -> None:
-        super()._see(x_D)
-        self._sum += x_D
-
-    def _choose(self, distances: np.ndarray) -> int:
-        return int(distances.argmin())  # Eq. (3)
-
-    def _sum_so_far(self) -> np.ndarray:
-        return self._sum
-
-    @property
-    def _first_span(self) -> float:
-        return self.radius**2
-
-    def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
-        mean_D = self.mean
-        # Eq. (4). Densities fall with the squared distance to the mean, so these are compared; sigma cancels.
-        spreads = self._squared_distances(mean_D, extremes)
-        spread = float(np.sum((x_D - mean_D) ** 2))
-        # Unlike the paper, whose >= and <= add a cloud: at a near tie of densities none is added. The second
-        # sample of a class always ties with the first, and only rounding would decide.
-        if _exceeds(spread, float(spreads.max())) or _exceeds(float(spreads.min()), spread):
-            return None
-        # Eq. (3). Unlike the paper, which is silent: the oldest of the prototypes that tie.
-        distances = self._squared_distances(x_D, rivals)
-        limit = float(distances.min())
-        first = next(k for k, distance in enumerate(distances) if not _exceeds(float(distance), limit))
-        slot = int(rivals[first])
-        return None if _exceeds(float(distances[first]), float(self._spans[slot])) else slot
-
-    def _move(self, slot: int, x_D: np.ndarray) -> tuple[float, float]:
-        support = int(self._supports[slot])
-        # Unlike the paper, which prints the weight of x as S/(S+1): it must be 1/(S+1) for p to stay a mean.
-        keep, take = support / (support + 1), 1 / (support + 1)
-        centre = self._centres[slot]
-        centre *= keep
-        centre += take * x_D
-        square = float(np.sum(centre * centre))
-        self._squares[slot] = square
-        self._supports[slot] += 1
-        # Eq. (6), squared. |p| <= 1 but for rounding.
-        self._spans[slot] = max(0.0, (self._spans[slot] + (1 - square)) / 2)
-        return keep, take
-
-
-class ReleasedClouds(Clouds):
-    """The authors' Python code, decision for decision.
-
-    The mean is brought up to date only when it is asked for: it is of the first `_in_mean` samples, and
-    those after them are the newest prototypes, in order and not yet moved.
-    """
-
-    def __init__(self, n_features: int, radius: float) -> None:
-        super().__init__(n_features, radius)
-        self._mean = np.zeros(n_features)
-        self._in_mean = 0
-        self._first_square = 0.0
-
-    @property
-    def radii(self) -> np.ndarray:
-        """r²/2, as the released code stores it."""
-        return self._spans[: self.count] / 2
-
-    @property
-    def mean(self) -> np.ndarray:
-        self._catch_up(self.n_seen)
-        return self._mean
-
-    def stopping_row(self, x_ND: np.ndarray, rows: np.ndarray) -> int | None:
-        """Return the row at which the released code would stop, None when there is none."""
-        # Their array of |x_1|² is a scalar until the second prototype comes; a merge indexes it.
-        if self.n_seen >= 2 or self.n_seen + len(rows) < 2:
-            return None
-        second = int(rows[1 - self.n_seen])
-        first_D, second_D = x_ND[[rows[0], second]].astype(np.float64)
-        twin = ReleasedClouds(x_ND.shape[1], self.radius)
-        twin._reserve(1)
-        twin.n_seen = 1
-        twin._add(Arrival(self.centres[0] if self.n_seen else first_D, 0.0, 0.0), 0, is_in_place=False)
-        twin.n_seen = 2
-        only = np.zeros(1, dtype=np.intp)
-        return None if twin._host_directly(second_D, only, only) is None else second
-
-    def _choose(self, distances: np.ndarray) -> int:
-        return int(distances.argmax())  # as theirs: the farthest prototype
-
-    def _sum_so_far(self) -> np.ndarray:
-        return self.mean * self.n_seen
-
-    @property
-    def _first_span(self) -> float:
-        return 2 * self.radius
-
-    def _host(self, arrival: Arrival, products: np.ndarray) -> int | None:
-        # `stopping_row` was asked before: the second sample of a class is a prototype.
-        return None if self.n_seen <= 2 else super()._host(arrival, products)
-
-    def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
-        from scipy.spatial.distance import cdist
-
-        mean_D = self._mean_with(x_D)
-        spreads = self._squared_distances(mean_D, extremes)
-        spread = np.sum((x_D - mean_D) ** 2)
-        if spread > spreads.max() or spread < spreads.min():
-            return None
-        distances = np.concatenate([cdist(x_D[None], self._centres[part])[0] for part in _parts(rivals)])
-        farthest = int(np.argmax(distances))
-        slot = int(rivals[farthest])
-        return None if distances[farthest] ** 2 > self._spans[slot] else slot
-
-    def _catch_up(self, n: int) -> None:
-        """Bring the mean up to the first `n` samples, the last of which are the newest prototypes."""
-        for slot in range(self.count - (n - self._in_mean), self.count):
-            self._move_mean(self._centres[slot])
-
-    def _mean_with(self, x_D: np.ndarray) -> np.ndarray:
-        """Return the mean including the sample that is on its way in."""
-        if self._in_mean < self.n_seen:
-            self._catch_up(self.n_seen - 1)
-            self._move_mean(x_D)
-        return self._mean
-
-    def _move_mean(self, x_D: np.ndarray) -> None:
-        # In the order of the released code's operations: its rounding decides ties of densities.
-        n = self._in_mean + 1
-        self._mean *= (n - 1) / n
-        self._mean += x_D / n
-        self._in_mean = n
-
-    def _move(self, slot: int, x_D: np.ndarray) -> tuple[float, float]:
-        self._mean_with(x_D)
-        support = int(self._supports[slot])
-        centre = self._centres[slot]
-        if slot == 0 and support == 1:
-            self._first_square = float(np.sum(centre * centre))
-        # Their C * (S / S + 1) + x / (S + 1), which was to be C * (S / (S + 1)) + x / (S + 1).
-        centre *= 2.0
-        centre += x_D / (support + 1)
-        square = float(np.cumsum(centre * centre)[-1])  # one after the other, as Python's sum adds
-        self._squares[slot] = square
-        self._supports[slot] += 1
-        whole = self._first_square if slot == 0 else 1.0
-        self._spans[slot] = 2 * (0.5 * (self._spans[slot] / 2) + 0.5 * (whole - square) / 2)
-        return 2.0, 1 / (support + 1)
-
-
 def squared_norms(x_ND: np.ndarray) -> np.ndarray:
     """Return float64 (N,), infinite where squares overflow. A row's bits do not depend on the rows beside it."""
     squares_N = np.empty(len(x_ND))
@@ -467,11 +315,7 @@ def divide_rows(x_ND: np.ndarray, by_N: np.ndarray) -> None:
         x_ND[start : start + CACHED_ROWS] /= by_N[start : start + CACHED_ROWS, None]
 
 
-def _exceeds(a: float, b: float) -> bool:
-    """Return whether a squared distance is larger than another and not tied with it."""
-    return a > b + TIE * max(a, b) + TINY
-
-
-def _parts(slots: np.ndarray) -> Iterator[np.ndarray]:
+def in_parts(slots: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield prototypes a bounded number at a time."""
     for start in range(0, len(slots), BLOCK_ROWS):
         yield slots[start : start + BLOCK_ROWS]

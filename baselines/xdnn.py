@@ -15,11 +15,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from baselines._xdnn_clouds import Clouds, PaperClouds, ReleasedClouds, squared_norms
+from baselines._xdnn_clouds import Clouds, squared_norms
 from baselines._xdnn_nearest import LARGEST_NORM, nearest
+from baselines._xdnn_paper import PaperClouds
 from baselines._xdnn_products import make_product
+from baselines._xdnn_released import ReleasedClouds
 from baselines._xdnn_rules import Explanation, Rule, Winner
-from harness.counters import count
 from harness.errors import DataError, ModelError, UsageError
 
 __all__ = ["XDNN", "BadFeatures", "BadParameter", "Explanation", "ReleasedCodeStops", "Rule", "Winner"]
@@ -125,8 +126,6 @@ class XDNN(ClassifierMixin, BaseEstimator):
         classes, codes = np.unique(y, return_inverse=True)
         clouds = [variant.clouds(X.shape[1], radius) for _ in classes]
         _refuse_where_released_code_stops(clouds, classes, X, codes, 0)
-        if gram is None:
-            count("grams")
         for k, cloud in enumerate(clouds):
             cloud.absorb(X, squares_N, np.flatnonzero(codes == k), 0, make_product(self.device), gram)
         return self._keep(classes, clouds, len(X))

@@ -80,7 +80,7 @@ def find_network(name: str) -> Network:
         raise UsageError(
             f"network {name!r} is a {kind} of torchvision, not a plain image classifier; take one such as 'resnet50'"
         )
-    raise UnknownName("network", name, _close(short.lower(), known["networks"]) or _examples())
+    raise UnknownName("network", short, _close(short.lower(), known["networks"]) or _examples())
 
 
 def canonical(network: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def train(
         optimiser, LEARNING_RATE, total_steps=len(batches), pct_start=0.2
     )
     what = f"training a small network on {len(pixels)} images, to take features from"
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with _one_thread(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         for step, rows in enumerate(batches, start=1):
             x_N1SS = _augmented(_scaled(pixels[rows]), generator)
             loss = functional.cross_entropy(
@@ -119,6 +120,19 @@ def features(network: nn.Module, images_NSS: np.ndarray, *, device: str = "cpu")
             found.append(network.get_submodule("features")(x_N1SS).cpu())
             count("forwards", len(batch))
     return torch.cat(found).numpy()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Layers this small gain nothing from a second thread, and lose much where others want the core too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check(images_NSS: np.ndarray, labels: np.ndarray, n_classes: int) -> None:

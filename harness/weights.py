@@ -316,7 +316,7 @@ def _download(url: str, target: Path, progress: Progress | None) -> None:
     """Let `target` appear when its bytes agree with its name; a damaged one is replaced, not trusted."""
     from harness.download import download, sole_use
 
-    arriving = target.with_name(f"{target.name}.unverified")
+    arriving = target.with_name(f"{target.stem}.unverified{target.suffix}")
     try:
         with sole_use(target, progress):
             if target.is_file() and _looked_at(target).is_believable:

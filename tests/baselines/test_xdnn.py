@@ -307,11 +307,23 @@ def test_a_given_product_saves_the_multiplication_and_changes_nothing():
     X, y = cloud_data(7)
     before = snapshot()
     plain = XDNN().fit(X, y)
-    assert since(before)["grams"] == 1
+    assert since(before)["grams"] == 2  # one a class
     before = snapshot()
     quick = XDNN().fit(X, y, gram=X @ X.T)
     assert since(before)["grams"] == 0
     assert all(map(np.array_equal, plain.prototypes_, quick.prototypes_))
+
+
+def test_the_released_variant_needs_no_product_where_every_sample_is_far_from_the_first_two():
+    X, y = cloud_data(7)
+    before = snapshot()
+    model = XDNN("released").fit(X, y)
+    assert since(before)["grams"] == 0
+    assert sum(map(len, model.prototypes_)) == len(X)
+    X[50] = X[np.flatnonzero(y == y[50])[:2]].mean(axis=0)  # near both, but nearer to the mean than all
+    before = snapshot()
+    assert sum(map(len, XDNN("released", radius=5.0).fit(X, y).prototypes_)) <= len(X)
+    assert since(before)["grams"] >= 1
 
 
 def test_products_may_be_computed_by_torch():

@@ -73,7 +73,7 @@ def test_sizes_and_statistics_are_those_of_the_makers() -> None:
 def test_an_unknown_name_comes_with_close_ones_in_one_line(name: str, hint: str) -> None:
     with pytest.raises(UnknownName) as error:
         find_network(name)
-    assert str(error.value).startswith(f"unknown network {name!r}; ")
+    assert str(error.value).startswith(f"unknown network {name.removeprefix('torchvision:')!r}; ")
     assert hint in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200

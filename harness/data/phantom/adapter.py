@@ -52,8 +52,8 @@ class PhantomAdapter:
     def prepare(self, progress: Progress | None = None) -> None:
         """Make the files where they are not there yet: under a temporary name, renamed when complete.
 
-        Raises `DataError` when this machine computes other pixels than the list states,
-        `HarnessError` when the folder cannot be written.
+        Raises `DataError` when this machine computes other pixels than the list states or the folder
+        holds files of somebody else, `HarnessError` when it cannot be written.
         """
         if self._is_complete():
             return
@@ -117,6 +117,7 @@ class PhantomAdapter:
 
     def _make(self, progress: Progress) -> None:
         self._remove_stale()
+        self._check_folder()
         what = f"making {self.card.name}"
         if self.root.exists():
             what += " again, for files are missing or damaged"
@@ -128,6 +129,15 @@ class PhantomAdapter:
             temporary.rename(self.root)
         finally:
             self._remove_stale()
+
+    def _check_folder(self) -> None:
+        """Raise `DataError` for a folder that holds more than what is made here: it will be replaced."""
+        others = sorted({path.name for path in self.root.glob("*")} - {"images", "masks", MADE})
+        if others:
+            raise DataError(
+                f"dataset {self.card.name!r}: the folder {str(self.root)!r} that its files are made in holds "
+                f"{others[0]!r}, which is none of them; write generated = true on the card, or move it away"
+            )
 
     def _temporary(self, which: str) -> Path:
         return self.root.parent / f".tmp-{self.root.name}-{which}-{uuid4().hex}"

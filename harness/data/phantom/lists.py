@@ -26,6 +26,7 @@ licence = "CC0-1.0"
 citation = "ct-harness, docs/phantom.md"
 list = "files.csv"
 auto_recipe = "smoke"
+generated = true
 options = {{ seed = {seed}, patients = {count} }}
 """
 
