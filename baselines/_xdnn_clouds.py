@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from baselines._xdnn_products import EPS, Block, GramRows, Product, grown
+from baselines._xdnn_products import EPS, Block, Product, grown
 from harness.counters import count
 
 __all__ = ["TIE", "TINY", "Arrival", "Clouds", "in_parts", "squared_norms"]
@@ -66,6 +66,9 @@ class Clouds(ABC):
         self._reach = 0.0  # largest of the bounds and of the norms of samples
         self._slack = 0.0  # bound of the rounding error of two compared squared distances, and of what ties
         self._widest = self._first_span  # no span is larger
+        # The mean is moved when it is asked for: samples after the first `_in_mean` are the newest prototypes,
+        # in order and where they were founded.
+        self._in_mean = 0
 
     @property
     def centres(self) -> np.ndarray:
@@ -88,9 +91,10 @@ class Clouds(ABC):
         """float64 (P,), in the unit of the variant."""
 
     @property
-    @abstractmethod
     def mean(self) -> np.ndarray:
         """float64 (d,): the mean of the samples so far."""
+        self._catch_up(self.n_seen)
+        return self._mean_of(self.n_seen)
 
     def prepared(self, x_ND: np.ndarray, squares_N: np.ndarray) -> np.ndarray:
         """Return rows of these squared norms as float64 in the space of the prototypes."""
@@ -141,12 +145,13 @@ class Clouds(ABC):
         self, x_ND: np.ndarray, lengths_N: np.ndarray | None, rows: np.ndarray, out: np.ndarray
     ) -> None:
         """Write some rows of `x_ND` to `out` as they are in the space of the prototypes."""
-        if x_ND.dtype == np.float64:
+        if lengths_N is not None:
+            for out_D, row in zip(out, rows.tolist(), strict=True):
+                np.divide(x_ND[row], lengths_N[row], out=out_D)
+        elif x_ND.dtype == np.float64:
             np.take(x_ND, rows, axis=0, out=out, mode="clip")
         else:
             out[:] = x_ND[rows]
-        if lengths_N is not None:
-            divide_rows(out, lengths_N[rows])
 
     def _lengths(self, squares_N: np.ndarray) -> np.ndarray | None:
         """Return what rows of these squared norms are divided by (N,), None when they are left as they are."""
@@ -154,25 +159,44 @@ class Clouds(ABC):
 
     def _computed_block(self, x_BD: np.ndarray, product: Product) -> Block:
         count("grams")
-        gram_BB = product(x_BD, x_BD)
-        return Block(gram_BB, product(x_BD, self.centres) if self.count else None, self._totals(x_BD))
+        old_BP = product(x_BD, self.centres) if self.count else None
+        return Block(product(x_BD, x_BD), np.arange(len(x_BD)), None, old_BP, self._totals(x_BD))
 
     def _looked_up_block(
         self, x_BD: np.ndarray, rows: np.ndarray, product: Product, gram_NN: np.ndarray
     ) -> Block:
         lengths_N = self._lengths(np.diagonal(gram_NN))
-        gram = GramRows(gram_NN, rows, rows, lengths_N)
-        if not self.count:
-            return Block(gram, None, self._totals(x_BD))
-        old_BP = np.stack(list(GramRows(gram_NN, rows, self.indices, lengths_N)))
-        merged = np.flatnonzero(self.supports > 1)
-        if len(merged):
+        scale_N = None if lengths_N is None else 1 / lengths_N
+        old_BP = None
+        if self.count:
+            old_BP = gram_NN[np.ix_(rows, self.indices)]
+            if scale_N is not None:
+                old_BP *= scale_N[rows, None] * scale_N[self.indices]
+            merged = np.flatnonzero(self.supports > 1)
             old_BP[:, merged] = product(x_BD, self.centres[merged])
-        return Block(gram, old_BP, self._totals(x_BD))
+        return Block(gram_NN, rows, scale_N, old_BP, self._totals(x_BD))
 
     def _totals(self, x_BD: np.ndarray) -> np.ndarray:
         """Return the products of rows with the sum of all samples so far (B,)."""
         return x_BD @ self._sum_so_far() if self.n_seen else np.zeros(len(x_BD))
+
+    def _sum_so_far(self) -> np.ndarray:
+        """Return the sum of the samples before this block (d,)."""
+        return self.mean * self.n_seen
+
+    def _catch_up(self, n: int) -> None:
+        """Bring the mean up to the first `n` samples."""
+        for slot in range(self.count - (n - self._in_mean), self.count):
+            self._in_mean += 1
+            self._move_mean(self._centres[slot], self._in_mean)
+
+    def _mean_with(self, x_D: np.ndarray) -> np.ndarray:
+        """Return the mean including the sample that is on its way in."""
+        if self._in_mean < self.n_seen:
+            self._catch_up(self.n_seen - 1)
+            self._in_mean += 1
+            self._move_mean(x_D, self._in_mean)
+        return self._mean_of(self.n_seen)
 
     def _add_all(self, x_BD: np.ndarray, indices: np.ndarray, squares_B: np.ndarray) -> bool:  # noqa: ARG002
         """Make prototypes of all rows of a block where that can be seen without their products; return whether."""
@@ -183,7 +207,7 @@ class Clouds(ABC):
         self._widen(block.squares)
         for row, (x_D, square) in enumerate(zip(x_BD, block.squares.tolist(), strict=True)):
             products, total = block.products(row)
-            self._see(x_D)
+            self.n_seen += 1
             dots = self._dots[: self.count]
             dots += products
             arrival = Arrival(x_D, square, total)
@@ -193,10 +217,7 @@ class Clouds(ABC):
                 block.add(row)
             else:
                 keep, take = self._merge(slot, arrival)
-                block.merge(slot, keep, take)
-
-    def _see(self, x_D: np.ndarray) -> None:  # noqa: ARG002 - for variants that move their mean at once
-        self.n_seen += 1
+                block.merge(slot, row, keep, take)
 
     def _host(self, arrival: Arrival, products: np.ndarray) -> int | None:
         """Return the prototype that absorbs the sample, None when it becomes a prototype itself.
@@ -251,6 +272,7 @@ class Clouds(ABC):
 
     def _merge(self, slot: int, arrival: Arrival) -> tuple[float, float]:
         """Let a prototype absorb the sample; return the weights of the old centre and of the sample."""
+        self._mean_with(arrival.features)
         keep, take = self._move(slot, arrival.features)
         self._dots[slot] = keep * self._dots[slot] + take * arrival.total
         self._bounds[slot] = keep * self._bounds[slot] + take * arrival.square**0.5
@@ -280,8 +302,12 @@ class Clouds(ABC):
         """Return the prototype that is asked to absorb a sample, by its distances."""
 
     @abstractmethod
-    def _sum_so_far(self) -> np.ndarray:
-        """Return the sum of the samples before this block (d,)."""
+    def _move_mean(self, x_D: np.ndarray, n: int) -> None:
+        """Move the mean of n - 1 samples by the n-th."""
+
+    @abstractmethod
+    def _mean_of(self, n: int) -> np.ndarray:
+        """Return the mean (d,), which was moved by `n` samples."""
 
     @abstractmethod
     def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
@@ -307,12 +333,6 @@ def squared_norms(x_ND: np.ndarray) -> np.ndarray:
             x_KD = np.asarray(x_ND[start : start + CACHED_ROWS], dtype=np.float64)
             squares_N[start : start + CACHED_ROWS] = np.sum(x_KD * x_KD, axis=1)
     return squares_N
-
-
-def divide_rows(x_ND: np.ndarray, by_N: np.ndarray) -> None:
-    """Divide each row by a number, in place."""
-    for start in range(0, len(x_ND), CACHED_ROWS):
-        x_ND[start : start + CACHED_ROWS] /= by_N[start : start + CACHED_ROWS, None]
 
 
 def in_parts(slots: np.ndarray) -> Iterator[np.ndarray]:

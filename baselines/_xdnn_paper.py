@@ -24,26 +24,21 @@ class PaperClouds(Clouds):
     def radii(self) -> np.ndarray:
         return np.sqrt(self._spans[: self.count])
 
-    @property
-    def mean(self) -> np.ndarray:
-        return self._sum / max(self.n_seen, 1)
-
-    def _see(self, x_D: np.ndarray) -> None:
-        super()._see(x_D)
+    def _move_mean(self, x_D: np.ndarray, n: int) -> None:  # noqa: ARG002 - a sum does not ask which it is
         self._sum += x_D
+
+    def _mean_of(self, n: int) -> np.ndarray:
+        return self._sum / max(n, 1)
 
     def _choose(self, distances: np.ndarray) -> int:
         return int(distances.argmin())  # Eq. (3)
-
-    def _sum_so_far(self) -> np.ndarray:
-        return self._sum
 
     @property
     def _first_span(self) -> float:
         return self.radius**2
 
     def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
-        mean_D = self.mean
+        mean_D = self._mean_with(x_D)
         # Eq. (4). Densities fall with the squared distance to the mean, so these are compared; sigma cancels.
         spreads = self._squared_distances(mean_D, extremes)
         spread = float(np.sum((x_D - mean_D) ** 2))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["EPS", "Block", "GramRows", "Product", "grown", "make_product"]
+__all__ = ["EPS", "Block", "Product", "grown", "make_product"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -34,93 +34,94 @@ def _numpy_product(a_AD: np.ndarray, b_BD: np.ndarray) -> np.ndarray:
     return product
 
 
-class GramRows:
-    """Some rows and columns of a product of raw features, as products of rows divided by `lengths_N`."""
-
-    def __init__(
-        self, gram_NN: np.ndarray, rows: np.ndarray, columns: np.ndarray, lengths_N: np.ndarray | None
-    ) -> None:
-        self._gram = gram_NN
-        self._rows = rows
-        self._columns = columns
-        self._lengths = lengths_N
-        self._column_lengths = None if lengths_N is None else lengths_N[columns]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        at = self._rows[row]
-        products: np.ndarray = self._gram[at].take(self._columns)
-        if self._lengths is not None:
-            products /= self._lengths[at]
-            products /= self._column_lengths
-        return products
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[row] for row in range(len(self)))
-
-    def diagonal(self) -> np.ndarray:
-        """Return the squared norms (B,), where rows and columns are the same."""
-        diagonal: np.ndarray = np.diagonal(self._gram)[self._rows]
-        return diagonal if self._lengths is None else diagonal / self._lengths[self._rows] ** 2
-
-
 class Block:
     """Inner products of a block's rows with each other and with every prototype, kept up to date.
 
     Parameters
     ----------
-    gram_BB : products of the block's rows with each other, by row.
+    gram_NN : products that contain those of the block's rows with each other.
+    at_B : which of its rows and columns are the block's.
+    scale_N : factors by which each row and column is to be multiplied, None for 1.
     old_BP : products of the block's rows with the prototypes there were before the block, if any.
     totals_B : products of the block's rows with the sum of all samples before the block.
+
+    Attributes
+    ----------
+    squares : squared norms of the block's rows (B,).
     """
 
     def __init__(
-        self, gram_BB: np.ndarray | GramRows, old_BP: np.ndarray | None, totals_B: np.ndarray
+        self,
+        gram_NN: np.ndarray,
+        at_B: np.ndarray,
+        scale_N: np.ndarray | None,
+        old_BP: np.ndarray | None,
+        totals_B: np.ndarray,
     ) -> None:
-        self.squares = gram_BB.diagonal()
-        self._gram = gram_BB
+        self._gram = gram_NN
+        self._at = at_B
+        self._scale = scale_N
         self._old = old_BP
         self._n_old = 0 if old_BP is None else old_BP.shape[1]
         self._totals = totals_B
-        self._row = gram_BB[0]
-        self._founders = np.empty(len(gram_BB), dtype=np.intp)
+        self.squares = np.diagonal(gram_NN)[at_B]
+        if scale_N is not None:
+            self.squares = self.squares * scale_N[at_B] ** 2
+        self._seen = np.zeros(len(gram_NN))  # the factors of the rows seen so far
+        self._founders = np.empty(len(at_B), dtype=np.intp)
+        self._founder_scales = np.empty(len(at_B))
         self._n_new = 0
         self._merged_places: dict[int, int] = {}
         self._merged_slots = np.empty(0, dtype=np.intp)
-        self._merged = np.empty((0, len(gram_BB)))
-        self._products = np.empty(self._n_old + len(gram_BB))
-        self._ones = np.ones(len(gram_BB))
+        self._merged = np.empty((0, len(at_B)))
+        self._products = np.empty(self._n_old + len(at_B))
 
     def products(self, row: int) -> tuple[np.ndarray, float]:
         """Return the products of a row with all prototypes of now (P,) and with the sum of all samples up to it.
 
         Rows are asked for in their order. The array is the caller's until the next call.
         """
-        self._row = self._gram[row]
-        products = self._products[: self._n_old + self._n_new]
+        n_old, n_new = self._n_old, self._n_new
+        at = self._at[row]
+        gram_N = self._gram[at]
+        products = self._products[: n_old + n_new]
         if self._old is not None:
-            products[: self._n_old] = self._old[row]
-        self._row.take(self._founders[: self._n_new], out=products[self._n_old :], mode="clip")
+            products[:n_old] = self._old[row]
+        new = products[n_old:]
+        gram_N.take(self._founders[:n_new], out=new, mode="clip")
+        scale = 1.0
+        if self._scale is not None:
+            scale = float(self._scale[at])
+            new *= self._founder_scales[:n_new]
+            new *= scale
         n_merged = len(self._merged_places)
         if n_merged:
             products[self._merged_slots[:n_merged]] = self._merged[:n_merged, row]
-        within = self._row[: row + 1].dot(self._ones[: row + 1])
-        return products, float(self._totals[row] + within)
+        self._seen[at] = scale
+        return products, float(self._totals[row]) + scale * float(gram_N.dot(self._seen))
 
     def add(self, row: int) -> None:
-        """Make the last row that was asked for the newest prototype."""
-        self._founders[self._n_new] = row
+        """Make a row the newest prototype."""
+        at = self._at[row]
+        self._founders[self._n_new] = at
+        self._founder_scales[self._n_new] = self._seen[at]
         self._n_new += 1
 
-    def merge(self, slot: int, keep: float, take: float) -> None:
-        """Turn prototype `slot` into `keep` times itself plus `take` times the last row that was asked for."""
+    def merge(self, slot: int, row: int, keep: float, take: float) -> None:
+        """Turn prototype `slot` into `keep` times itself plus `take` times a row."""
         if slot not in self._merged_places:
             self._start_merging(slot)
         products = self._merged[self._merged_places[slot]]
         products *= keep
-        products += take * self._row
+        products += take * self._with_block(self._at[row])
+
+    def _with_block(self, at: int) -> np.ndarray:
+        """Return the products of a row of the matrix with the block's rows (B,)."""
+        products: np.ndarray = self._gram[at].take(self._at)
+        if self._scale is not None:
+            products *= self._scale[self._at]
+            products *= self._scale[at]
+        return products
 
     def _start_merging(self, slot: int) -> None:
         place = len(self._merged_places)
@@ -130,7 +131,7 @@ class Block:
         if self._old is not None and slot < self._n_old:
             self._merged[place] = self._old[:, slot]
         else:
-            self._merged[place] = self._gram[self._founders[slot - self._n_old]]
+            self._merged[place] = self._with_block(self._founders[slot - self._n_old])
         self._merged_slots[place] = slot
         self._merged_places[slot] = place
 

@@ -13,14 +13,12 @@ __all__ = ["ReleasedClouds"]
 class ReleasedClouds(Clouds):
     """The authors' Python code, decision for decision.
 
-    Brought up to date only when needed: the mean, which is of the first `_in_mean` samples (those after them
-    are the newest prototypes, in order and not yet moved), and the products with it.
+    Where every sample of a block is far enough from two prototypes, no products are needed at all.
     """
 
     def __init__(self, n_features: int, radius: float) -> None:
         super().__init__(n_features, radius)
         self._mean = np.zeros(n_features)
-        self._in_mean = 0
         self._first_square = 0.0
         self._has_dots = True
 
@@ -28,11 +26,6 @@ class ReleasedClouds(Clouds):
     def radii(self) -> np.ndarray:
         """r²/2, as the released code stores it."""
         return self._spans[: self.count] / 2
-
-    @property
-    def mean(self) -> np.ndarray:
-        self._catch_up(self.n_seen)
-        return self._mean
 
     def stopping_row(self, x_ND: np.ndarray, rows: np.ndarray) -> int | None:
         """Return the row at which the released code would stop, None when there is none."""
@@ -80,9 +73,6 @@ class ReleasedClouds(Clouds):
     def _choose(self, distances: np.ndarray) -> int:
         return int(distances.argmax())  # as theirs: the farthest prototype
 
-    def _sum_so_far(self) -> np.ndarray:
-        return self.mean * self.n_seen
-
     @property
     def _first_span(self) -> float:
         return 2 * self.radius
@@ -104,27 +94,15 @@ class ReleasedClouds(Clouds):
         slot = int(rivals[farthest])
         return None if distances[farthest] ** 2 > self._spans[slot] else slot
 
-    def _catch_up(self, n: int) -> None:
-        """Bring the mean up to the first `n` samples, the last of which are the newest prototypes."""
-        for slot in range(self.count - (n - self._in_mean), self.count):
-            self._move_mean(self._centres[slot])
-
-    def _mean_with(self, x_D: np.ndarray) -> np.ndarray:
-        """Return the mean including the sample that is on its way in."""
-        if self._in_mean < self.n_seen:
-            self._catch_up(self.n_seen - 1)
-            self._move_mean(x_D)
-        return self._mean
-
-    def _move_mean(self, x_D: np.ndarray) -> None:
+    def _move_mean(self, x_D: np.ndarray, n: int) -> None:
         # In the order of the released code's operations: its rounding decides ties of densities.
-        n = self._in_mean + 1
         self._mean *= (n - 1) / n
         self._mean += x_D / n
-        self._in_mean = n
+
+    def _mean_of(self, n: int) -> np.ndarray:  # noqa: ARG002 - the mean is of as many samples as it was moved by
+        return self._mean
 
     def _move(self, slot: int, x_D: np.ndarray) -> tuple[float, float]:
-        self._mean_with(x_D)
         support = int(self._supports[slot])
         centre = self._centres[slot]
         if slot == 0 and support == 1:

@@ -83,8 +83,9 @@ def embed(
 ) -> np.ndarray:
     """Return float32 (N, d), the pretrained features of uint8 (N, S, S) images.
 
-    Computed in float32 on the CPU, under bfloat16 autocast on graphics cards that have it. The same images
-    on the same machine give the same features; torch's global generator is left as it was.
+    Computed in float32 on the CPU, under bfloat16 autocast on graphics cards that have it. The same
+    images on the same machine with the same number of threads give the same features; torch's global
+    generator is left as it was.
 
     Raises `ModelError` when the network cannot take images of this size or its features are no numbers,
     and as `build` does.

@@ -201,7 +201,11 @@ def _hub_cache() -> Path:
 
 def _commit(reference: Path, revision: str) -> str:
     """Return the commit that a branch pointed to when it was last downloaded."""
-    return reference.read_text("utf-8").strip() if reference.is_file() else revision
+    try:
+        commit = reference.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return revision
+    return commit if re.fullmatch(r"\w+", commit) else revision
 
 
 def _file_name(url: str) -> str:
@@ -277,8 +281,8 @@ def _is_whole_archive(path: Path) -> bool:
             stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
             fits = sum(member.file_size for member in members) <= path.stat().st_size
             return stored and fits and archive.testzip() is None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error):
-        return False
+    except (zipfile.BadZipFile, struct.error, RuntimeError, EOFError, ValueError, OSError):
+        return False  # all that zipfile says of damaged archives; that the file can be read is known
 
 
 def _is_whole_safetensors(path: Path) -> bool:

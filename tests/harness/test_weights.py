@@ -90,6 +90,12 @@ def place(name: str, content: bytes) -> Path:
     return path
 
 
+def find_in(content: bytes | bytearray) -> Weights:
+    path = place("tiny-12345678.pth", bytes(content))
+    os.utime(path, ns=(0, int.from_bytes(hashlib.sha256(content).digest()[:6], "big")))
+    return find("tiny")
+
+
 def url(name: str) -> str:
     return f"https://download.pytorch.org/models/{name}"
 
@@ -139,6 +145,15 @@ class TestFind:
         damaged[200] ^= 1
         place("tiny-12345678.pth", bytes(damaged))
         assert find("tiny").file is None
+
+    def test_survives_an_archive_that_is_damaged_anywhere(self, know: Callable[..., None]) -> None:
+        know(tiny=(url("tiny-12345678.pth"),))
+        sound = archive(b"numbers" * 3)
+        for position in range(len(sound)):
+            damaged = bytearray(sound)
+            damaged[position] ^= 0xFF
+            found = find_in(damaged)
+            assert (found.file is None) == (found.sha256 is None)
 
     def test_refuses_an_archive_that_unpacks_to_more_than_it_is(self, know: Callable[..., None]) -> None:
         know(tiny=(url("tiny-12345678.pth"),))
@@ -250,6 +265,15 @@ class TestFilesOfTheHub:
         know(timm_tiny=(f"{HUB}/model.safetensors",))
         self.cached(content)
         assert find("timm:tiny").reason == "model.safetensors is damaged: it is not a whole file of weights"
+
+    @pytest.mark.parametrize("reference", [b"\xff\xfe", b"../../..", b"a\0b", b""])
+    def test_are_absent_when_the_reference_makes_no_sense(
+        self, know: Callable[..., None], reference: bytes
+    ) -> None:
+        know(timm_tiny=(f"{HUB}/model.safetensors",))
+        self.cached(SAFETENSORS)
+        (Path(os.environ["HF_HOME"]) / "hub/models--timm--tiny.x/refs/main").write_bytes(reference)
+        assert find("timm:tiny").reason == "timm--tiny.x.safetensors is not on this disk"
 
     def test_come_as_an_archive_too(self, know: Callable[..., None]) -> None:
         know(timm_tiny=(f"{HUB}/model.safetensors", f"{HUB}/pytorch_model.bin"))
