@@ -16,8 +16,16 @@ LARGEST_NORM = 1e48
 
 QUERY_ROWS = 512
 PROTOTYPE_ROWS = 2048
+FEATURE_COLUMNS = 128
+"""What a single-precision product works on at once: few enough terms are summed for a useful bound of rounding."""
+
 PAIR_ROWS = 256
-"""Rows that are worked on at once: together under 0.5 GB at 4096 features and 20,000 prototypes."""
+"""Candidates that are measured at once."""
+
+CACHED_ROWS = 16
+
+SINGLE_EPS = float(np.finfo(np.float32).eps)
+SINGLE_TINY = float(np.finfo(np.float32).tiny)
 
 SAME = 1e-10
 """Distances that differ relatively by more are told apart by any way of summing."""
@@ -39,15 +47,16 @@ def nearest(
         x_QD = x_MD[start : start + QUERY_ROWS]
         candidate_QP = _candidates(x_QD, prototypes_PD, power, product)
         for row, columns in enumerate(_columns_by_row(x_QD, prototypes_PD, candidate_QP, power)):
-            at, distance = _nearest_of(x_QD[row], prototypes_PD, columns, power)
-            index_M[start + row], distance_M[start + row] = at, distance
+            index_M[start + row], distance_M[start + row] = _nearest_of(
+                x_QD[row], prototypes_PD, columns, power
+            )
     return index_M, distance_M
 
 
 def _nearest_of(
     x_D: np.ndarray, prototypes_PD: np.ndarray, columns: np.ndarray, power: int
 ) -> tuple[int, float]:
-    """Return the nearest of a few prototypes and its distance, with SciPy's arithmetic, as the authors' code has it."""
+    """Return the nearest of a few prototypes and its distance, by SciPy's arithmetic as the authors' code has it."""
     from scipy.spatial.distance import cdist
 
     distances = cdist(x_D[None], prototypes_PD[columns], "minkowski", p=power)[0]
@@ -56,54 +65,87 @@ def _nearest_of(
 
 
 def _candidates(x_QD: np.ndarray, prototypes_PD: np.ndarray, power: int, product: Product) -> np.ndarray:
-    """Return bool (Q, P): True where rounding does not exclude that a prototype is the nearest."""
-    x_powers, x_sums = _powers(x_QD, power)
-    sums_QP = np.empty((len(x_QD), len(prototypes_PD)))
-    p_sums = np.empty(len(prototypes_PD))
-    for start in range(0, len(prototypes_PD), PROTOTYPE_ROWS):
-        part = slice(start, start + PROTOTYPE_ROWS)
-        p_powers, p_sums[part] = _powers(prototypes_PD[part], power)
-        sums_QP[:, part] = x_sums[:, None] + p_sums[part]
-        for k in range(1, power):
-            # The binomial terms of sum (x - p)^power.
-            sums_QP[:, part] += (-1) ** k * comb(power, k) * product(x_powers[power - k - 1], p_powers[k - 1])
-    # |rounding| <= a few eps times the sum of the terms' sizes, and (|x| + |p|)^n <= 2^(n-1) (|x|^n + |p|^n).
-    relative = 2 ** (power - 1) * (5 * x_QD.shape[1] + 64) * EPS
+    """Return bool (Q, P): False where a prototype is surely not the nearest.
+
+    Distances to the power are summed by the binomial theorem in single precision, and known up to a
+    bound of all that rounding can do to them.
+    """
+    n_features = x_QD.shape[1]
+    centre_D = prototypes_PD.mean(axis=0)
+    x_sums, p_sums = _power_sums(x_QD, centre_D, power), _power_sums(prototypes_PD, centre_D, power)
+    # Brings all features into [-1, 1], where powers do not overflow. A power of 2: exact.
+    unit = 2.0 ** np.ceil(np.log2(max(x_sums.max(), p_sums.max(), SINGLE_TINY)) / power)
+    x_sums, p_sums = x_sums / unit**power, p_sums / unit**power
+    sums_QP = x_sums[:, None] + p_sums
+    for columns in _slices(n_features, FEATURE_COLUMNS):
+        left = _left_terms((x_QD[:, columns] - centre_D[columns]) / unit, power)
+        for rows in _slices(len(prototypes_PD), PROTOTYPE_ROWS):
+            right = _right_terms((prototypes_PD[rows, columns] - centre_D[columns]) / unit, power)
+            sums_QP[:, rows] += product(left, right)
+    # Of the sum of the terms' sizes, at most 2^(n-1) (|x|^n + |p|^n), rounding changes a few eps for each summand.
+    relative = 2 ** (power - 1) * ((power - 1) * FEATURE_COLUMNS + 32) * SINGLE_EPS
+    absolute = 8 * n_features * power * SINGLE_TINY
+    # Subtracting the centre rounds by `slip` at most, which a distance to the power feels by its derivative.
+    slip = 4 * EPS * float(np.abs(centre_D).max() + np.abs(x_QD).max()) / unit
+    largest = 2 ** (power - 1) * (x_sums.max() + p_sums.max())
+    absolute += power * slip * n_features ** (1 / power) * largest ** (1 - 1 / power)
     sums_QP -= relative * p_sums
-    limit_Q = (sums_QP + 2 * relative * p_sums).min(axis=1) + 2 * relative * x_sums
+    limit_Q = (sums_QP + 2 * relative * p_sums).min(axis=1) + 2 * (relative * x_sums + absolute)
     candidate_QP: np.ndarray = sums_QP <= limit_Q[:, None]
     return candidate_QP
 
 
-def _powers(x_ND: np.ndarray, power: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the elementwise powers 1 to power - 1, and the row sums of the last one."""
-    powers = [x_ND]
-    for _ in range(power - 2):
-        powers.append(powers[-1] * x_ND)
-    return powers, np.einsum("ij,ij->i", powers[-1], x_ND)
+def _left_terms(x_QK: np.ndarray, power: int) -> np.ndarray:
+    """Return float32 (Q, (power - 1) K): the binomial terms' factors that depend on x, coefficients included."""
+    powers = _powers(x_QK.astype(np.float32), power - 1)
+    signed = [(-1) ** k * comb(power, k) * powers[power - k - 1] for k in range(1, power)]
+    return np.concatenate(signed, axis=1, dtype=np.float32)
+
+
+def _right_terms(p_PK: np.ndarray, power: int) -> np.ndarray:
+    """Return float32 (P, (power - 1) K): the binomial terms' factors that depend on p."""
+    return np.concatenate(_powers(p_PK.astype(np.float32), power - 1), axis=1)
+
+
+def _powers(values: np.ndarray, highest: int) -> list[np.ndarray]:
+    """Return the elementwise powers 1 to `highest`."""
+    powers = [values]
+    for _ in range(highest - 1):
+        powers.append(powers[-1] * values)
+    return powers
+
+
+def _power_sums(x_ND: np.ndarray, centre_D: np.ndarray, power: int) -> np.ndarray:
+    return np.concatenate(
+        [_distance_sums(x_ND[rows], centre_D, power) for rows in _slices(len(x_ND), CACHED_ROWS)]
+    )
 
 
 def _columns_by_row(
     x_QD: np.ndarray, prototypes_PD: np.ndarray, candidate_QP: np.ndarray, power: int
 ) -> Iterator[np.ndarray]:
-    """Yield for each query the candidates that are as near as the nearest, but for rounding."""
+    """Yield for each query the candidates that are as near as the nearest, but for rounding in double precision."""
     rows, columns = np.nonzero(candidate_QP)
     sums = np.concatenate(
         [
-            _distance_sums(x_QD[rows[k : k + PAIR_ROWS]], prototypes_PD[columns[k : k + PAIR_ROWS]], power)
-            for k in range(0, len(rows), PAIR_ROWS)
+            _distance_sums(x_QD[rows[pairs]], prototypes_PD[columns[pairs]], power)
+            for pairs in _slices(len(rows), PAIR_ROWS)
         ]
     )
     starts = np.searchsorted(rows, np.arange(len(x_QD)))
     limit_Q = np.minimum.reduceat(sums, starts) * (1 + SAME)
     near = sums <= limit_Q[rows]
-    ends = np.append(starts[1:], len(rows))
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in zip(starts, np.append(starts[1:], len(rows)), strict=True):
         yield columns[start:end][near[start:end]]
 
 
 def _distance_sums(a_KD: np.ndarray, b_KD: np.ndarray, power: int) -> np.ndarray:
+    """Return the sums over features of (a - b) to an even power (K,)."""
     squares = a_KD - b_KD
     squares *= squares
-    sums: np.ndarray = np.sum(squares if power == 2 else squares * squares * squares, axis=1)
+    sums: np.ndarray = np.sum(_powers(squares, power // 2)[-1], axis=1)
     return sums
+
+
+def _slices(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, length, size))

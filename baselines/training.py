@@ -52,7 +52,6 @@ class Settings:
     learning_rate: float
     weight_decay: float
     augmentation: float
-    label_smoothing: float = 0.1
     warm_up: float = 0.2  # fraction of the steps
     gradient_norm: float = 1.0  # clipped there: networks without batch norm diverge otherwise
     looks: int = 6
@@ -106,9 +105,7 @@ def train(
 
     generator = torch.Generator().manual_seed(seed)
     optimiser = _optimiser(network, settings)
-    loss_of = torch.nn.CrossEntropyLoss(
-        weight=_class_weights(training.labels, n_classes), label_smoothing=settings.label_smoothing
-    )
+    loss_of = torch.nn.CrossEntropyLoss(weight=_class_weights(training.labels, n_classes))
     looks: list[Look] = []
     kept: dict[str, torch.Tensor] = {}
     total = torch.zeros((), device=training.images.device)

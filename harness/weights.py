@@ -131,8 +131,14 @@ def choose_backbone(
         raise WeightsUnavailable(unavailable(got))
     for name in ALTERNATIVES:
         if find(name).file is not None:
-            return name, f"features from {name}: {wanted}'s weights cannot be had ({got.reason})"
-    return SPLIT_NETWORK, f"{SPLIT_NETWORK_NOTE} ({wanted}: {got.reason})"
+            return name, f"features from {name}: {wanted}'s weights cannot be had ({_briefly(got)})"
+    return SPLIT_NETWORK, f"{SPLIT_NETWORK_NOTE} ({wanted}: {_briefly(got)})"
+
+
+def _briefly(weights: Weights) -> str:
+    """Return the reason as the note of a row needs it: which host did not answer is in the record."""
+    reason = weights.reason or ""
+    return "no network" if reason.startswith("no network") else reason
 
 
 def unavailable(weights: Weights) -> str:

@@ -154,6 +154,17 @@ def test_the_learning_rate_is_a_multiple_of_the_networks_own():
     assert model._settings(from_scratch=False).learning_rate == 0.5 * AlexNet.rates[1]
 
 
+@pytest.mark.parametrize("variant", ["18", "50"])
+def test_blocks_of_a_resnet_from_scratch_start_as_the_identity(variant):
+    network, note = ResNet(n_classes=2, variant=variant, weights="none")._start(f"resnet{variant}")
+    last = "bn3" if variant == "50" else "bn2"
+    scales = [module.weight for name, module in network.named_modules() if name.endswith(last)]
+    assert note is not None
+    assert scales
+    assert all((scale == 0).all() for scale in scales)
+    assert (network.bn1.weight == 1).all()
+
+
 def test_images_too_small_for_the_network_are_one_line_before_any_step():
     before = snapshot()
     with pytest.raises(ModelError, match="'alexnet' does not take images of 32 px; set size_px") as caught:

@@ -37,7 +37,6 @@ def settings(**changes):
         "learning_rate": 0.01,
         "weight_decay": 0.0,
         "augmentation": 0.0,
-        "label_smoothing": 0.0,
         "looks": 4,
     }
     return Settings(**{**values, **changes})

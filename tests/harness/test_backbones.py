@@ -92,6 +92,14 @@ def test_images_that_were_changed_on_the_way_are_floats_and_normalised_too() -> 
     assert torch.allclose(normalised(x)[:, 0] * IMAGENET_STD[0] + IMAGENET_MEAN[0], x / 255, atol=1e-6)
 
 
+def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
+    """Agreement to 1e-4 of how much a feature varies over the images, whatever its size."""
+    spread = expected.std(axis=0).max()
+    assert found.shape == expected.shape
+    assert spread > 0
+    assert np.abs(found - expected).max() <= 1e-4 * spread
+
+
 class TestFeatures:
     def test_of_squeezenet_are_the_averaged_channels_of_its_last_module(self) -> None:
         model = publish(SQUEEZENET)
@@ -99,7 +107,7 @@ class TestFeatures:
             expected = model.features(plain(images())).mean((2, 3)).numpy()
         found = embed(SQUEEZENET, images())
         assert (found.shape, found.dtype) == ((5, 512), np.float32)
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert_same(found, expected)
 
     def test_of_alexnet_are_the_4096_outputs_of_its_second_connected_layer_after_the_relu(
         self, monkeypatch: pytest.MonkeyPatch
@@ -113,14 +121,14 @@ class TestFeatures:
         with torch.inference_mode():
             x = model.avgpool(model.features(plain(images(2, 64)))).flatten(1)
             expected = torch.relu(model.classifier[4](torch.relu(model.classifier[1](x))))
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+        assert_same(found, expected.numpy())
 
     def test_of_googlenet_come_from_images_on_its_own_scale_and_without_its_auxiliary_heads(self) -> None:
         model = trained("googlenet", init_weights=False, aux_logits=True, transform_input=True)
         publish("googlenet", model)
         found = embed("googlenet", images())
         assert found.shape == (5, 1024)
-        np.testing.assert_allclose(found, entering(model, "fc", plain(images())), atol=1e-4)
+        assert_same(found, entering(model, "fc", plain(images())))
 
     def test_of_a_densenet_are_read_from_the_names_that_its_published_file_has(self) -> None:
         model = trained("densenet121")
@@ -132,9 +140,7 @@ class TestFeatures:
             ] = value
         assert "features.denseblock1.denselayer1.norm.1.weight" in old
         torch.save(old, file_of("densenet121"))
-        np.testing.assert_allclose(
-            embed("densenet121", images()), entering(model, "classifier", plain(images())), atol=1e-4
-        )
+        assert_same(embed("densenet121", images()), entering(model, "classifier", plain(images())))
 
     @pytest.mark.parametrize(
         ("network", "layer", "width"),
@@ -148,7 +154,7 @@ class TestFeatures:
         model = publish(network)
         found = embed(network, images())
         assert found.shape == (5, width)
-        np.testing.assert_allclose(found, entering(model, layer, plain(images())), atol=1e-4)
+        assert_same(found, entering(model, layer, plain(images())))
 
     def test_are_the_same_each_time_and_leave_the_random_state_alone(self) -> None:
         publish(SQUEEZENET)
@@ -163,8 +169,8 @@ class TestFeatures:
     def test_do_not_depend_on_the_batch_or_on_other_images(self) -> None:
         publish(SQUEEZENET)
         whole = embed(SQUEEZENET, images(7))
-        np.testing.assert_allclose(embed(SQUEEZENET, images(7), batch_size=3), whole, atol=1e-5)
-        np.testing.assert_allclose(embed(SQUEEZENET, images(7)[4:5]), whole[4:5], atol=1e-5)
+        assert_same(embed(SQUEEZENET, images(7), batch_size=3), whole)
+        assert_same(embed(SQUEEZENET, images(7)[4:5]), whole[4:5])
 
     def test_of_a_read_only_map_are_those_of_the_array(self, tmp_path: Path) -> None:
         publish(SQUEEZENET)
@@ -404,7 +410,7 @@ class TestTimm:
         x = normalised(torch.from_numpy(images(3, 64)), known.mean, known.std)
         with torch.inference_mode():
             expected = model.forward_head(model.forward_features(x), pre_logits=True).numpy()  # type: ignore[operator]
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert_same(found, expected)
 
     def test_a_new_classifier_stands_on_the_pretrained_weights(self, model: nn.Module) -> None:
         built = build(TIMM, n_classes=3, pretrained=True)

@@ -42,7 +42,7 @@ def test_values_of_parameters_keep_their_json_type() -> None:
         (["run", "--bogus"], 2, "No such option"),
         (["bogus"], 2, "No such command"),
         (["show"], 2, "Missing argument"),
-        (["run", "--trials", "x"], 2, "is not a valid int"),
+        (["run", "--trials", "x"], 2, "Invalid value for '--trials'"),
         (["run"], 2, "nothing to run: say --all"),
         (["fetch"], 2, "nothing to fetch"),
         (["check", "rsenet"], 2, "you probably meant 'resnet'"),

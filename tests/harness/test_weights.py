@@ -481,10 +481,9 @@ class TestChooseBackbone:
 
     def test_takes_another_backbone_on_the_disk_in_place_of_the_default_and_says_so(self) -> None:
         self.have("squeezenet1_1")
-        name, note = choose_backbone(None)
-        assert name == "squeezenet1_1"
-        assert (note or "").startswith(
-            "features from squeezenet1_1: vgg16's weights cannot be had (no network: "
+        assert choose_backbone(None) == (
+            "squeezenet1_1",
+            "features from squeezenet1_1: vgg16's weights cannot be had (no network)",
         )
 
     def test_takes_the_first_of_the_documented_order(self) -> None:
@@ -493,11 +492,18 @@ class TestChooseBackbone:
             assert choose_backbone(None)[0] == name
 
     def test_falls_back_on_the_split_network_and_says_so(self) -> None:
-        name, note = choose_backbone(None)
-        assert name == "split-network"
-        assert (note or "").startswith(
+        assert choose_backbone(None) == (
+            "split-network",
             "no pretrained backbone could be had: features from a small network trained on the training "
-            "part of the same split (vgg16: no network: "
+            "part of the same split (vgg16: no network)",
+        )
+
+    def test_says_when_the_default_is_there_but_damaged(self) -> None:
+        self.have("squeezenet1_1")
+        place("vgg16-00000000.pth", b"half of it")
+        _, note = choose_backbone(None, fetch=False)
+        assert re.fullmatch(
+            r"features from squeezenet1_1: .* \(vgg16-00000000.pth is damaged: .*\)", note or ""
         )
 
     def test_does_not_take_a_damaged_alternative(self) -> None:
