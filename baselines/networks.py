@@ -220,8 +220,8 @@ class ResNet(Network):
 
         for block in network.modules():
             if hasattr(block, "downsample"):  # a residual block
-                last = block.bn3 if hasattr(block, "bn3") else block.bn2
-                nn.init.zeros_(last.weight)
+                last = block.get_submodule("bn3" if hasattr(block, "bn3") else "bn2")
+                nn.init.zeros_(last.get_parameter("weight"))
 
 
 @dataclass(kw_only=True, eq=False)

@@ -34,6 +34,7 @@ def _small_blocks():
         patch.setattr(_xdnn_clouds, "CACHED_ROWS", 3)
         patch.setattr(_xdnn_nearest, "QUERY_ROWS", 4)
         patch.setattr(_xdnn_nearest, "PROTOTYPE_ROWS", 5)
+        patch.setattr(_xdnn_nearest, "FEATURE_COLUMNS", 3)
         patch.setattr(_xdnn_nearest, "PAIR_ROWS", 2)
         yield
 

@@ -28,9 +28,9 @@ TRAINING_RATIO, PREDICTION_RATIO = 100, 40
 ORACLE_QUERIES = 31
 """The loop takes its queries one by one, each as long as the next: a sixteenth of them stands for all."""
 
-FIT_LIMIT = 1.2
-REFIT_LIMIT = 1.5
-"""How much longer than the bare kernels below a fit may take with the product and without."""
+FIT_LIMIT, REFIT_LIMIT, RELEASED_LIMIT = 1.25, 0.95, 1.7
+"""How many times as long as the frozen kernels below a fit may take: without a given product, with one, and of the
+released variant. Measured: 0.9 to 1.1, 0.6 to 0.75, and 1.2 to 1.4, on two shared cores."""
 
 ROUNDS = 7
 
@@ -168,4 +168,4 @@ def test_a_fit_of_the_released_variant_takes_hardly_longer_than_copies(data, ben
     benchmark.pedantic(lambda: XDNN("released").fit(X, y), rounds=3)
     kernel, seconds = fastest(lambda: bare_copies(X, y), lambda: XDNN("released").fit(X, y))
     report(benchmark, capsys, kernel_seconds=kernel, seconds=seconds, ratio=seconds / kernel)
-    assert seconds / kernel <= REFIT_LIMIT
+    assert seconds / kernel <= RELEASED_LIMIT
