@@ -38,14 +38,20 @@ WEIGHTS = ("imagenet", "none")
 
 
 def _recipes(
-    *, smoke_images: int, quick_images: int, trial_images: int, size_px: int = 64, smoke_batch: int = 16
+    *,
+    smoke_images: int,
+    quick_images: int,
+    trial_images: int,
+    size_px: int = 64,
+    smoke_batch: int = 16,
+    augmentation: float = 0.5,
 ) -> dict[str, Any]:
     """Return the recipes of one network: small images and batches on a CPU, the papers' size on a GPU.
 
     Numbers of images are about those that two AVX2 cores train on in the time of a recipe: smoke 20 s,
     quick 80 s, a trial of quick 10 s. `check` is for the conformance suite.
     """
-    laptop = {"size_px": size_px, "batch_size": 16, "looks": 4}
+    laptop = {"size_px": size_px, "batch_size": 16, "looks": 4, "augmentation": augmentation}
     trial = {"images_seen": trial_images, "looks": 2}
     return {
         "check": {**laptop, "images_seen": 32, "looks": 1},
@@ -269,11 +275,15 @@ class TimmNetwork(Network):
 
 @dataclass(kw_only=True, eq=False)
 class TorchvisionNetwork(TimmNetwork):
-    """Any image classifier of torchvision by name: `torchvision:squeezenet1_1`."""
+    """Any image classifier of torchvision by name: `torchvision:squeezenet1_1`.
+
+    On a CPU without augmentation: 4000 images of SARS-CoV-2 CT at 128 px, pretrained SqueezeNet, .90 accuracy on
+    300 images held out of the training part, .87 with it (one seed).
+    """
 
     family = "torchvision"
     rates = (1e-3, 3e-4)
-    recipes = _recipes(smoke_images=800, quick_images=4000, trial_images=400, size_px=128)
+    recipes = _recipes(smoke_images=800, quick_images=4000, trial_images=400, size_px=128, augmentation=0.0)
 
     variant: str = "squeezenet1_1"
 

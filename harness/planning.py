@@ -248,7 +248,9 @@ class _Setup:
             try:
                 if "backbone" in self.model.names:
                     explicit = parameters.get("backbone") or self.request.backbone
-                    parameters["backbone"], note = weights.choose_backbone(explicit, fetch=fetch)
+                    parameters["backbone"], note = weights.choose_backbone(
+                        explicit, fetch=fetch, progress=progress
+                    )
                     notes += [note] if note else []
                 names = self.model.pretrained(parameters)
                 found = [weights.obtain(n, progress) if fetch else weights.find(n) for n in names]

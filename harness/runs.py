@@ -75,6 +75,7 @@ def execute(cell: Cell, report: Report) -> Outcome:
         if finished(cell.runs, cell.key):
             return Outcome(cell, "already")
         _sweep(cell)
+        machine.reset_peak_memory()
         start = time.perf_counter()
         error = _attempt(cell, lambda what, fraction: report(cell, what, fraction))
         seconds = time.perf_counter() - start

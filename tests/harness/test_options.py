@@ -55,7 +55,11 @@ def test_a_wrong_command_line_is_explained_without_a_traceback(
     tmp_path: str, arguments: list[str], code: int, message: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-m", "harness", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert done.returncode == code, done.stderr
     assert message in done.stderr
