@@ -151,7 +151,7 @@ class XDNN(ClassifierMixin, BaseEstimator):
         X, y, squares_N = self._samples(X, y, reset=is_first)
         known = {} if is_first else dict(zip(self.classes_.tolist(), self._clouds, strict=True))
         seen = 0 if is_first else self.n_samples_seen_
-        labels = [y] if classes is None else [y, np.asarray(classes)]
+        labels = [y, np.asarray(classes)] if classes is not None and len(classes) else [y]
         all_classes = _union(labels if is_first else [self.classes_, *labels])
         clouds = [known.get(label) or variant.clouds(X.shape[1], radius) for label in all_classes.tolist()]
         codes = np.searchsorted(all_classes, y)

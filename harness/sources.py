@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -58,8 +60,7 @@ def code_digest(module: str, distribution: Distribution | None = None) -> str:
                 raise PluginBroken(f"module {module!r}: no source file found, so its results cannot be keyed")
             continue
         found[name] = path
-        is_package = path.name == "__init__.py"
-        waiting += [i for i in _imports(_tree(path), name, is_package) if i.partition(".")[0] in packages]
+        waiting += [i for i in _facts(name, path).imports if i.partition(".")[0] in packages]
     return _digest(dict(found))
 
 
@@ -69,7 +70,10 @@ def normalised_source(source: str) -> str:
     >>> normalised_source("x = 1  # one") == normalised_source("x   =  1")
     True
     """
-    tree = ast.parse(source)
+    return _normalised(ast.parse(source))
+
+
+def _normalised(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         if isinstance(
             node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -78,20 +82,37 @@ def normalised_source(source: str) -> str:
     return ast.dump(tree)
 
 
-def _digest(paths: dict[str, Path | None]) -> str:
+@dataclass(frozen=True)
+class _Facts:
+    """A module's normalised source, and the names it may import."""
+
+    text: str
+    imports: tuple[str, ...]
+
+
+def _facts(module: str, path: Path) -> _Facts:
+    stat = path.stat()
+    return _read_facts(module, path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _read_facts(module: str, path: Path, mtime_ns: int, size: int) -> _Facts:  # noqa: ARG001 - part of the key
+    """Parse a module once, however many models share it."""
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise PluginBroken(f"source file {path.name!r} cannot be parsed: {error}") from error
+    imports = tuple(_imports(tree, module, path.name == "__init__.py"))
+    return _Facts(_normalised(tree), imports)
+
+
+def _digest(paths: Mapping[str, Path | None]) -> str:
     total = hashlib.sha256()
     for name in sorted(paths):
         path = paths[name]
-        text = normalised_source(path.read_text("utf-8")) if path is not None else ""
+        text = _facts(name, path).text if path is not None else ""
         total.update(f"{name}\0{text}\0".encode())
     return total.hexdigest()
-
-
-def _tree(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_text("utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise PluginBroken(f"source file {path.name!r} cannot be parsed: {error}") from error
 
 
 @cache
