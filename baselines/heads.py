@@ -126,6 +126,8 @@ class SVM(Head):
         groups: Sequence[str] | None = None,
     ) -> SVM:
         """Learn from N images; raises `ModelError` when they show one class only."""
+        if not (0 < self.gamma < math.inf and 0 < self.C < math.inf):
+            raise ModelError(f"SVM: C and gamma must be above 0, got {self.C!r} and {self.gamma!r}")
         labels = self._labels(labels, images, least_classes=2)
         self._images = images
         self._squares_N = _squares(self._features(images))
@@ -207,7 +209,7 @@ class DecisionTree(Head):
         tree = DecisionTreeClassifier(
             criterion=self.criterion, min_samples_leaf=self.min_samples_leaf, random_state=self.seed
         )
-        self.tree_ = tree.fit(self._features(images), labels)
+        self.tree_ = _fitted(tree, self._features(images), labels)
         return self
 
     def predict_proba(self, images: ImagesView) -> np.ndarray:
@@ -259,7 +261,7 @@ class AdaBoost(Head):
         boosting = AdaBoostClassifier(
             stump, n_estimators=self.n_estimators, learning_rate=self.learning_rate, random_state=self.seed
         )
-        self.boosting_ = boosting.fit(x_ND, labels)
+        self.boosting_ = _fitted(boosting, x_ND, labels)
         return self
 
     def predict_proba(self, images: ImagesView) -> np.ndarray:
@@ -310,6 +312,14 @@ class XDNNHead(Head):
         """Return float64 (N, n_classes); `XDNN.predict_proba` says what they are."""
         self._check_fitted()
         return self._columns(self.estimator_.predict_proba(self._features(images)))
+
+
+def _fitted(estimator: Any, x_ND: np.ndarray, labels: np.ndarray) -> Any:
+    """Fit a scikit-learn estimator; what it says of a parameter or of the data becomes one line."""
+    try:
+        return estimator.fit(x_ND, labels)
+    except ValueError as error:
+        raise ModelError(" ".join(str(error).split())) from error
 
 
 def _squares(x_ND: np.ndarray) -> np.ndarray:

@@ -137,6 +137,8 @@ class Network:
             raise ModelError(
                 f"{name!r} chooses its epoch on a validation part: pass validation=(images, labels)"
             )
+        if not isinstance(self.size_px, int) or self.size_px < 1:
+            raise ModelError(f"size_px must be a whole number above 0, got {self.size_px!r}")
         device = _device(self.device)
         training = self._tensors(images, labels, device, part="training")
         held_out = self._tensors(*validation, device, part="validation")

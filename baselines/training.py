@@ -57,6 +57,9 @@ class Settings:
     looks: int = 6
 
     def __post_init__(self) -> None:
+        for name in ("images_seen", "batch_size", "looks"):
+            if not isinstance(getattr(self, name), int):
+                raise ModelError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if self.batch_size < 2:
             raise ModelError(f"batch_size must be 2 or more for batch norm, got {self.batch_size!r}")
         for name in ("images_seen", "looks"):

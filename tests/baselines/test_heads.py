@@ -120,6 +120,23 @@ def test_only_xdnn_keeps_an_untuned_row():
     assert [getattr(factory, "untuned_row", False) for factory in HEADS] == [False, False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("factory", "parameters"),
+    [
+        (SVM, {"C": 0}),
+        (SVM, {"gamma": 0}),
+        (SVM, {"gamma": float("nan")}),
+        (DecisionTree, {"min_samples_leaf": 0}),
+        (DecisionTree, {"criterion": "guess"}),
+        (AdaBoost, {"n_estimators": 0}),
+    ],
+)
+def test_a_parameter_that_cannot_work_is_one_line_that_names_it(factory, parameters):
+    with pytest.raises(ModelError, match=next(iter(parameters))) as caught:
+        head(factory, **parameters).fit(*labelled())
+    assert "\n" not in str(caught.value)
+
+
 # Support vector machine.
 
 

@@ -173,6 +173,12 @@ def test_images_too_small_for_the_network_are_one_line_before_any_step():
     assert since(before)["steps"] == 0
 
 
+@pytest.mark.parametrize("size_px", [0, -4, 64.0])
+def test_a_size_that_is_none_is_one_line(size_px):
+    with pytest.raises(ModelError, match="size_px must be a whole number above 0"):
+        fitted(size_px=size_px)
+
+
 def test_a_network_of_one_size_says_so():
     with pytest.raises(ModelError, match="does not take images of 64 px; set size_px"):
         fitted(TimmNetwork, variant="vit_tiny_patch16_224")

@@ -249,6 +249,8 @@ def test_classes_weigh_the_same_in_sum_and_absent_ones_nothing():
     ("changes", "message"),
     [
         ({"batch_size": 1}, "batch_size must be 2 or more"),
+        ({"batch_size": 8.0}, "batch_size must be a whole number, got 8.0"),
+        ({"images_seen": 16.5}, "images_seen must be a whole number"),
         ({"images_seen": 0}, "images_seen must be 1 or more"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive"),
