@@ -149,7 +149,7 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
         plan.warnings += [f"{dataset.name}: left out {what}" for what in dataset.skipped]
         for split in _splits(request, dataset, plan):
             for model in models:
-                for untuned in (False, True) if model.untuned_row else (False,):
+                for untuned in (False, True) if model.untuned_row and request.trials != 0 else (False,):
                     setup = _Setup(request, name, dataset, split, model, untuned, device)
                     cell, done = _resolved(setup, progress)
                     if done and any(w["sha256"] is None for w in cell.weights):

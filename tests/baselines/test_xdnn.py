@@ -284,6 +284,14 @@ def test_single_precision_features_give_what_the_same_numbers_give_in_double(var
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
+def test_the_layout_of_the_features_in_memory_does_not_matter(variant):
+    X, y = cloud_data(5, n_features=33)
+    a, b = XDNN(variant).fit(X, y), XDNN(variant).fit(np.asfortranarray(X), y)
+    assert all(map(np.array_equal, a.prototypes_, b.prototypes_))
+    np.testing.assert_array_equal(a.predict_proba(X + 1), b.predict_proba(np.asfortranarray(X + 1)))
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
 def test_one_class_and_one_sample_a_class_are_valid(variant):
     one = XDNN(variant).fit([[1.0, 2.0]], ["only"])
     np.testing.assert_array_equal(one.predict_proba([[5.0, 1.0], [1.0, 2.0]]), [[1.0], [1.0]])
