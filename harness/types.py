@@ -120,7 +120,7 @@ class Model(Protocol):
     Optional class attributes:
 
     - `recipes`: parameters by recipe name ("smoke", "quick", "paper"); under "trial" those
-      that hold in tuning trials only.
+      that hold in tuning trials only. "check", where it is there, is what the conformance suite uses.
     - `uses_validation`: True when `fit` needs `validation` (to choose an epoch). The final fit
       then sees the training part alone; else training and validation parts together.
     - `untuned_row`: True keeps a row with the defaults beside the tuned one.
