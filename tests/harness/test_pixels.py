@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 import signal
 import subprocess
@@ -182,19 +181,17 @@ def test_a_read_only_cache_serves_what_it_has(tmp_path: Path) -> None:
     folder.chmod(0o755)
 
 
-def _resize(folder: Path) -> None:
-    DiskPixels(folder).resized(64)
-
-
 def test_processes_that_resize_at_once_share_the_work(tmp_path: Path) -> None:
     folder = packed(tmp_path, [grey(seed, 40, 40) for seed in range(60)])
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_resize, args=(folder,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    code = """
+        import sys
+        from pathlib import Path
+        from harness.data.pixels import DiskPixels
+        DiskPixels(Path(sys.argv[1])).resized(64)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(folder)]
+    workers = [subprocess.Popen(command) for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
     assert DiskPixels(folder).resized(64).shape == (60, 64, 64)
     assert not leftovers(tmp_path)
 
