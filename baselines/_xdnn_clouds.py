@@ -190,13 +190,12 @@ class Clouds(ABC):
             self._in_mean += 1
             self._move_mean(self._centres[slot], self._in_mean)
 
-    def _mean_with(self, x_D: np.ndarray) -> np.ndarray:
-        """Return the mean including the sample that is on its way in."""
+    def _take_into_mean(self, x_D: np.ndarray) -> None:
+        """Bring the mean up to the sample that is on its way in."""
         if self._in_mean < self.n_seen:
             self._catch_up(self.n_seen - 1)
             self._in_mean += 1
             self._move_mean(x_D, self._in_mean)
-        return self._mean_of(self.n_seen)
 
     def _add_all(self, x_BD: np.ndarray, indices: np.ndarray, squares_B: np.ndarray) -> bool:  # noqa: ARG002
         """Make prototypes of all rows of a block where that can be seen without their products; return whether."""
@@ -205,6 +204,7 @@ class Clouds(ABC):
     def _absorb_block(self, x_BD: np.ndarray, indices: np.ndarray, block: Block) -> None:
         first = self.count
         self._widen(block.squares)
+        numbers = indices.tolist()
         for row, (x_D, square) in enumerate(zip(x_BD, block.squares.tolist(), strict=True)):
             products, total = block.products(row)
             self.n_seen += 1
@@ -213,7 +213,7 @@ class Clouds(ABC):
             arrival = Arrival(x_D, square, total)
             slot = self._host(arrival, products)
             if slot is None:
-                self._add(arrival, indices[row], is_in_place=self.count == first + row)
+                self._add(arrival, numbers[row], is_in_place=self.count == first + row)
                 block.add(row)
             else:
                 keep, take = self._merge(slot, arrival)
@@ -235,18 +235,27 @@ class Clouds(ABC):
         distance = float(distances[chosen]) + arrival.square
         if distance > self._widest + slack:
             return None
+        rivals = self._near(distances, chosen)
+        span = float(self._spans[chosen] if len(rivals) == 1 else self._spans[rivals].max())
+        if distance > span + 2 * slack:
+            return None
         # |p - mean|² and |x - mean|², both without |mean|²: only their order matters.
         spreads = squares - (2.0 / self.n_seen) * self._dots[: self.count]
         spread = arrival.square - 2.0 / self.n_seen * arrival.total
-        high, low = float(spreads.max()), float(spreads.min())
+        high, low = float(spreads[spreads.argmax()]), float(spreads[spreads.argmin()])
         if spread > high + slack or spread < low - slack:
             return None
-        rivals = np.flatnonzero(np.abs(distances - distances[chosen]) <= slack)
-        inside = low + slack < spread < high - slack
-        if inside and len(rivals) == 1 and distance < self._spans[chosen] - slack:
+        is_inside = low + slack < spread < high - slack
+        if is_inside and len(rivals) == 1 and distance < span - slack:
             return chosen
-        extremes = np.flatnonzero((spreads >= high - slack) | (spreads <= low + slack))
+        (extremes,) = ((spreads >= high - slack) | (spreads <= low + slack)).nonzero()
         return self._host_directly(arrival.features, rivals, extremes)
+
+    def _near(self, distances: np.ndarray, chosen: int) -> np.ndarray:
+        """Return the prototypes that may be the chosen one but for rounding, in their order."""
+        gaps = distances - distances[chosen]
+        (near,) = (np.abs(gaps, out=gaps) <= self._slack).nonzero()
+        return near
 
     def _widen(self, squares_B: np.ndarray) -> None:
         """Take samples of these squared norms, on their way in, into account for rounding errors."""
@@ -272,12 +281,13 @@ class Clouds(ABC):
 
     def _merge(self, slot: int, arrival: Arrival) -> tuple[float, float]:
         """Let a prototype absorb the sample; return the weights of the old centre and of the sample."""
-        self._mean_with(arrival.features)
+        self._take_into_mean(arrival.features)
         keep, take = self._move(slot, arrival.features)
         self._dots[slot] = keep * self._dots[slot] + take * arrival.total
-        self._bounds[slot] = keep * self._bounds[slot] + take * arrival.square**0.5
-        if self._bounds[slot] > self._reach:
-            self._reach = float(self._bounds[slot])
+        bound = keep * float(self._bounds[slot]) + take * arrival.square**0.5
+        self._bounds[slot] = bound
+        if bound > self._reach:
+            self._reach = bound
             self._set_slack(self.n_seen + BLOCK_ROWS)
         self._widest = max(self._widest, float(self._spans[slot]))
         return keep, take

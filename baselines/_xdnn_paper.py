@@ -38,7 +38,8 @@ class PaperClouds(Clouds):
         return self.radius**2
 
     def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
-        mean_D = self._mean_with(x_D)
+        self._take_into_mean(x_D)
+        mean_D = self.mean
         # Eq. (4). Densities fall with the squared distance to the mean, so these are compared; sigma cancels.
         spreads = self._squared_distances(mean_D, extremes)
         spread = float(np.sum((x_D - mean_D) ** 2))
@@ -60,11 +61,11 @@ class PaperClouds(Clouds):
         centre = self._centres[slot]
         centre *= keep
         centre += take * x_D
-        square = float(np.sum(centre * centre))
+        square = float(np.add.reduce(centre * centre))
         self._squares[slot] = square
         self._supports[slot] += 1
         # Eq. (6), squared. |p| <= 1 but for rounding.
-        self._spans[slot] = max(0.0, (self._spans[slot] + (1 - square)) / 2)
+        self._spans[slot] = max(0.0, (float(self._spans[slot]) + (1 - square)) / 2)
         return keep, take
 
 

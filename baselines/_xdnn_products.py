@@ -11,7 +11,7 @@ __all__ = ["EPS", "Block", "Product", "grown", "make_product"]
 EPS = float(np.finfo(np.float64).eps)
 
 Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""float64 (A, d), (B, d) -> float64 (A, B), the inner products of their rows."""
+"""(A, d), (B, d) -> (A, B), the inner products of their rows, in their precision or a higher one."""
 
 
 def make_product(device: str) -> Product:
@@ -60,10 +60,12 @@ class Block:
     ) -> None:
         self._gram = gram_NN
         self._at = at_B
+        self._at_list = at_B.tolist()  # Python's numbers: reading single ones from an array is slow
         self._scale = scale_N
+        self._scale_list = None if scale_N is None else scale_N[at_B].tolist()
         self._old = old_BP
         self._n_old = 0 if old_BP is None else old_BP.shape[1]
-        self._totals = totals_B
+        self._total_list = totals_B.tolist()
         self.squares = np.diagonal(gram_NN)[at_B]
         if scale_N is not None:
             self.squares = self.squares * scale_N[at_B] ** 2
@@ -82,7 +84,7 @@ class Block:
         Rows are asked for in their order. The array is the caller's until the next call.
         """
         n_old, n_new = self._n_old, self._n_new
-        at = self._at[row]
+        at = self._at_list[row]
         gram_N = self._gram[at]
         products = self._products[: n_old + n_new]
         if self._old is not None:
@@ -90,19 +92,19 @@ class Block:
         new = products[n_old:]
         gram_N.take(self._founders[:n_new], out=new, mode="clip")
         scale = 1.0
-        if self._scale is not None:
-            scale = float(self._scale[at])
+        if self._scale_list is not None:
+            scale = self._scale_list[row]
             new *= self._founder_scales[:n_new]
             new *= scale
         n_merged = len(self._merged_places)
         if n_merged:
             products[self._merged_slots[:n_merged]] = self._merged[:n_merged, row]
         self._seen[at] = scale
-        return products, float(self._totals[row]) + scale * float(gram_N.dot(self._seen))
+        return products, self._total_list[row] + scale * float(gram_N.dot(self._seen))
 
     def add(self, row: int) -> None:
         """Make a row the newest prototype."""
-        at = self._at[row]
+        at = self._at_list[row]
         self._founders[self._n_new] = at
         self._founder_scales[self._n_new] = self._seen[at]
         self._n_new += 1
@@ -113,7 +115,7 @@ class Block:
             self._start_merging(slot)
         products = self._merged[self._merged_places[slot]]
         products *= keep
-        products += take * self._with_block(self._at[row])
+        products += take * self._with_block(self._at_list[row])
 
     def _with_block(self, at: int) -> np.ndarray:
         """Return the products of a row of the matrix with the block's rows (B,)."""

@@ -84,7 +84,8 @@ class ReleasedClouds(Clouds):
     def _host_directly(self, x_D: np.ndarray, rivals: np.ndarray, extremes: np.ndarray) -> int | None:
         from scipy.spatial.distance import cdist
 
-        mean_D = self._mean_with(x_D)
+        self._take_into_mean(x_D)
+        mean_D = self.mean
         spreads = self._squared_distances(mean_D, extremes)
         spread = np.sum((x_D - mean_D) ** 2)
         if spread > spreads.max() or spread < spreads.min():

@@ -356,11 +356,13 @@ def _checked_gram(gram: Any, squares_N: np.ndarray) -> np.ndarray:
     shape = (len(squares_N), len(squares_N))
     if gram.shape != shape:
         raise BadFeatures(f"gram must be X @ X.T, of shape {shape}; got shape {gram.shape}")
+    if gram.dtype != np.float64:
+        raise BadFeatures(f"gram must be X @ X.T in double precision (float64); got {gram.dtype}")
     wrong_N = ~(np.abs(np.diagonal(gram) - squares_N) <= GRAM_TOLERANCE * squares_N)
     if wrong_N.any():
         k = int(np.argmax(wrong_N))
         raise BadFeatures(
-            f"gram is not X @ X.T in double precision: entry ({k}, {k}) is {float(gram[k, k])!r}, "
+            f"gram is not X @ X.T: entry ({k}, {k}) is {float(gram[k, k])!r}, "
             f"expected {float(squares_N[k])!r}; leave it out"
         )
     return gram

@@ -61,7 +61,7 @@ def print_header(*cells: str) -> None:
     print_row(*["---"] * len(cells))
 
 
-def orders(_: argparse.Namespace) -> None:
+def orders(_arguments: argparse.Namespace) -> None:
     """Accuracy and number of prototypes over shuffled orders and over splits, with 1-nearest neighbour beside."""
     dataset = open_dataset("sars-cov-2-ct")
     train, test = parts(dataset, "official", 0)
@@ -109,7 +109,7 @@ def neighbour_result(metric: str, train: Part, test: Part) -> tuple[float, int]:
     return float(model.score(test.X, test.y)), len(train.y)
 
 
-def scores(_: argparse.Namespace) -> None:
+def scores(_arguments: argparse.Namespace) -> None:
     """How well scores order and how far they can be believed, within the official training part, cross-validated."""
     print_header("dataset", "variant", "score", "AUC", "different values", "log loss", "calibration error")
     for name in ("sars-cov-2-ct", "covid-ct"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
@@ -162,8 +163,11 @@ def test_a_product_of_other_features_is_refused(gram, complaint):
 
 def test_a_product_in_single_precision_is_refused():
     X, y = cloud_data(0)
-    with pytest.raises(BadFeatures, match="double precision"):
-        XDNN().fit(X, y, gram=X.astype(np.float32) @ X.astype(np.float32).T)
+    single = X.astype(np.float32)
+    with pytest.raises(BadFeatures, match=r"double precision \(float64\); got float32"):
+        XDNN().fit(single, y, gram=single @ single.T)
+    with pytest.raises(BadFeatures, match=r"^gram is not X @ X\.T: entry \(0, 0\)"):
+        XDNN().fit(X, y, gram=(single @ single.T).astype(np.float64))
 
 
 def test_the_paper_variant_merges_within_30_degrees_and_moves_the_prototype_to_the_mean():
@@ -203,6 +207,14 @@ def test_a_tie_of_densities_adds_no_prototype_in_the_paper_variant():
 def test_a_sample_on_the_rim_of_a_prototype_is_absorbed_in_the_paper_variant():
     model = XDNN(radius=1.0).fit(directions(0, 60), [0, 0])  # a chord of 60 degrees is the radius
     assert model.supports_[0].tolist() == [2]
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(4))))
+def test_of_prototypes_that_tie_the_oldest_absorbs_in_the_paper_variant(axes):
+    # The last sample has the same angle to all others, which are permutations of the same numbers. Which distance
+    # comes out smallest depends on the order in which their terms are added.
+    X = np.array([[0.1, 1.1, 0.1, 2.1], [0.1, 0.1, 2.1, 1.1], [0.1, 0.1, 1.1, 2.1], [0.7, 0.7, 0.7, 0.7]])
+    assert XDNN(radius=0.8).fit(X[:, axes], [0] * 4).supports_[0].tolist() == [2, 1, 1]
 
 
 def test_the_released_variant_doubles_the_centre_when_it_merges():

@@ -28,9 +28,9 @@ TRAINING_RATIO, PREDICTION_RATIO = 100, 40
 ORACLE_QUERIES = 31
 """The loop takes its queries one by one, each as long as the next: a sixteenth of them stands for all."""
 
-FIT_LIMIT, REFIT_LIMIT, RELEASED_LIMIT = 1.25, 0.95, 1.7
+FIT_LIMIT, REFIT_LIMIT, RELEASED_LIMIT = 1.25, 1.2, 1.7
 """How many times as long as the frozen kernels below a fit may take: without a given product, with one, and of the
-released variant. Measured: 0.9 to 1.1, 0.6 to 0.75, and 1.2 to 1.4, on two shared cores."""
+released variant. Measured: 0.9 to 1.1, 0.6 to 1.0, and 1.0 to 1.4, on two shared cores."""
 
 ROUNDS = 7
 
