@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from harness import machine
 from harness.errors import UsageError
 from harness.planning import Cell
 from harness.runs import Executor, Outcome, Report, execute
 
-__all__ = ["executor_of", "in_process", "local_processes"]
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+__all__ = ["WORKER_MEMORY_MB", "executor_of", "in_process", "local_processes", "sensible_workers"]
+
+WORKER_MEMORY_MB = 3000
+"""What a worker is given where their number is chosen; the largest baseline peaked at 1600 MB in `smoke`."""
+
+REPORT_SECONDS = 0.2
+LONGEST_REPORT = 200  # characters; with its key far below the 4096 bytes that a pipe takes in one piece
+
+
+def sensible_workers(device: str, n_cells: int) -> int:
+    """Return how many processes to run cells in: on the CPU one a core, as far as memory and cells go.
+
+    Small networks and trees leave a second core of the same cell half idle. A GPU is not shared.
+    """
+    if device != "cpu":
+        return 1
+    fitting = machine.available_memory_mb() / WORKER_MEMORY_MB
+    return max(1, int(min(machine.granted_cores(), fitting, n_cells)))
 
 
 def executor_of(workers: int) -> Executor:
@@ -33,34 +58,84 @@ def local_processes(workers: int) -> Executor:
 
     def run(cells: Sequence[Cell], report: Report) -> Iterator[Outcome]:
         cells = [replace(cell, threads=threads) for cell in cells]
-        for outcome in _pooled(cells, workers):
+        for outcome in _pooled(cells, workers, report):
             if outcome.status != "died":
                 yield outcome
                 continue
             report(outcome.cell, "its process died; once more, alone", None)
-            (again,) = _pooled([outcome.cell], 1)
+            (again,) = _pooled([outcome.cell], 1, report)
             yield again if again.status != "died" else replace(again, status="failed")
 
     return run
 
 
-def _pooled(cells: Sequence[Cell], workers: int) -> Iterator[Outcome]:
+def _pooled(cells: Sequence[Cell], workers: int, report: Report) -> Iterator[Outcome]:
     """Yield outcomes from a fresh pool; cells whose pool broke have the status 'died'."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from concurrent.futures.process import BrokenProcessPool
 
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    heard, told = context.Pipe(duplex=False)
+    life, lifeline = context.Pipe(duplex=False)
+    listener = threading.Thread(target=_listen, args=(heard, {c.key: c for c in cells}, report), daemon=True)
+    listener.start()
+    pool = ProcessPoolExecutor(workers, context, initializer=_Worker.start, initargs=(told, life))
     try:
-        futures = {pool.submit(_in_worker, cell): cell for cell in cells}
+        futures = {pool.submit(_Worker.execute, cell): cell for cell in cells}
         for future in as_completed(futures):
             try:
                 yield future.result()
             except BrokenProcessPool:
                 yield Outcome(futures[future], "died", message="its process was killed (out of memory?)")
+        pool.shutdown()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        lifeline.close()
+        told.close()
 
 
-def _in_worker(cell: Cell) -> Outcome:
-    return execute(cell, lambda cell, what, fraction: None)  # noqa: ARG005
+def _listen(heard: Connection, cells: dict[str, Cell], report: Report) -> None:
+    """Pass on what the workers report, until the last of them has ended."""
+    while True:
+        try:
+            key, what, fraction = heard.recv()
+        except (EOFError, OSError):
+            return
+        report(cells[key], what, fraction)
+
+
+@dataclass
+class _Worker:
+    """One process of a pool: it tells its parent what it does, and ends with it."""
+
+    told: Connection
+    said_at: float = 0.0
+
+    this: ClassVar[_Worker]
+
+    @classmethod
+    def start(cls, told: Connection, life: Connection) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends its workers
+        threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
+        cls.this = cls(told)
+
+    @classmethod
+    def execute(cls, cell: Cell) -> Outcome:
+        machine.limit_threads(cell.threads)
+        return execute(cell, cls.this.tell)
+
+    def tell(self, cell: Cell, what: str, fraction: float | None) -> None:
+        now = time.monotonic()
+        if now - self.said_at >= REPORT_SECONDS:
+            self.said_at = now
+            # Several processes write into one pipe without a lock, which a killed one would keep.
+            self.told.send((cell.key, what[:LONGEST_REPORT], fraction))
+
+
+def _end_with_parent(life: Connection) -> None:
+    """Wait until the other end is closed, be it by the parent or by its death; then end at once."""
+    try:
+        life.recv()
+    except (EOFError, OSError):
+        os._exit(1)

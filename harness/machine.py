@@ -16,6 +16,7 @@ from harness.errors import UsageError
 
 __all__ = [
     "NUMERICAL",
+    "available_memory_mb",
     "choose_device",
     "device_name",
     "granted_cores",
@@ -40,6 +41,16 @@ def granted_cores(root: Path = Path("/")) -> int:
     `proc` and `sys` are looked for.
     """
     return max(1, int(min([_affinity(), *_quotas(root)])))
+
+
+def available_memory_mb(root: Path = Path("/")) -> float:
+    """Return how much memory this process may still take, in 10^6 bytes; infinite where the system doesn't say.
+
+    The smaller of what is free without swapping and what the control groups leave.
+    """
+    match = re.search(r"^MemAvailable:\s*(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    free = int(match[1]) * 1024 / 1e6 if match else float("inf")
+    return min([free, *_memory_left_mb(root)])
 
 
 def peak_memory_mb() -> float:
@@ -165,6 +176,30 @@ def _quotas(root: Path) -> list[float]:
             for mount in (controllers, "cpu"):
                 found += [_quota_v1(folder) for folder in _upwards(root / "sys/fs/cgroup" / mount, group)]
     return [quota for quota in found if quota is not None]
+
+
+def _memory_left_mb(root: Path) -> list[float]:
+    """Return what the control groups (versions 1 and 2) that this process is in leave of their limits."""
+    found = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
+        if not controllers:
+            folders = _upwards(root / "sys/fs/cgroup", group)
+            found += [_left_mb(folder, "memory.max", "memory.current", "inactive_file") for folder in folders]
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            found += [_left_mb(f, *names) for f in _upwards(root / "sys/fs/cgroup/memory", group)]
+    return found
+
+
+def _left_mb(folder: Path, limit_name: str, used_name: str, cached_name: str) -> float:
+    """Return a limit less what is used of it; cached files are given up on demand and don't count as used."""
+    limit, used = _text(folder / limit_name).strip(), _text(folder / used_name).strip()
+    if not limit.isdecimal() or not used.isdecimal():
+        return float("inf")
+    match = re.search(rf"^{cached_name} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+    cached = int(match[1]) if match else 0
+    return max(0, int(limit) - int(used) + cached) / 1e6
 
 
 def _upwards(mount: Path, group: str) -> list[Path]:

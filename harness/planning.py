@@ -120,9 +120,15 @@ class Plan:
         return [p.cell for p in self.cells if not p.done]
 
     @property
-    def expected_seconds(self) -> float:
-        """Sum over the cells still to do of what is known of them."""
-        return sum(p.expected_seconds or 0.0 for p in self.cells if not p.done)
+    def longest_first(self) -> list[Cell]:
+        """What is to do, in the order that leaves the fewest workers idle at the end."""
+        cells = sorted((p for p in self.cells if not p.done), key=lambda p: -(p.expected_seconds or 0.0))
+        return [p.cell for p in cells]
+
+    def expected_seconds(self, workers: int = 1) -> float:
+        """Seconds that what is known of the cells to do takes so many workers."""
+        times = [p.expected_seconds or 0.0 for p in self.cells if not p.done]
+        return max([sum(times) / workers, *times])
 
 
 def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
@@ -152,15 +158,23 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
                 for untuned in (False, True) if model.untuned_row and request.trials != 0 else (False,):
                     setup = _Setup(request, name, dataset, split, model, untuned, device)
                     cell, done = _resolved(setup, progress)
-                    if done and any(w["sha256"] is None for w in cell.weights):
-                        plan.warnings.append(_absent_then(cell))
                     plan.cells.append(PlannedCell(cell, done, timings.guess(cell, model)))
+    plan.warnings += _absent_then(plan)
     return plan
 
 
-def _absent_then(cell: Cell) -> str:
-    networks = ", ".join(str(w["network"]) for w in cell.weights if w["sha256"] is None)
-    return f"{cell.title}: was run without the weights of {networks}; 'harness fetch --weights {networks}' gets them"
+def _absent_then(plan: Plan) -> list[str]:
+    """Return a warning about finished cells whose networks had no pretrained weights."""
+    networks = {
+        str(weight["network"]): None
+        for planned in plan.cells
+        for weight in planned.cell.weights
+        if planned.done and weight["sha256"] is None
+    }
+    if not networks:
+        return []
+    names = ",".join(networks)
+    return [f"finished cells did without the weights of {names}; 'harness fetch --weights {names}' gets them"]
 
 
 def _splits(request: Request, dataset: Dataset, plan: Plan) -> Iterator[Split]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -96,7 +96,9 @@ class DatasetPlugin(Plugin):
     """A dataset adapter: a callable that turns a card and a folder into samples."""
 
 
+@cache
 def _plugins(group: str) -> dict[str, EntryPoint]:
+    """Return what this environment registers; what is installed later belongs to the next process."""
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
         clash = found.get(point.name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from harness.planning import Cell, Plan
     from harness.runs import Outcome
 
@@ -44,7 +46,8 @@ class Live:
     def __init__(self, plan: Plan | None = None) -> None:
         self._total = len(plan.pending) if plan is not None else None
         self._ended = 0
-        self._said = ("", time.monotonic())
+        self._said: dict[str, float] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._bar: Progress | None = None
         if console.is_terminal:
             self._bar = Progress(
@@ -56,7 +59,6 @@ class Live:
                 transient=True,
             )
             self._overall = self._bar.add_task("all cells", total=self._total, visible=bool(self._total))
-            self._current = self._bar.add_task("", total=None, visible=False)
 
     def __enter__(self) -> Live:
         if self._bar is not None:
@@ -71,30 +73,30 @@ class Live:
 
     def stage(self, what: str, fraction: float | None) -> None:
         """Show a stage of the work."""
-        self._show(what, fraction)
+        self._show("", what, fraction)
 
     def report(self, cell: Cell, what: str, fraction: float | None) -> None:
         """Show what is being done for a cell."""
-        self._show(f"{cell.title}: {what}", fraction)
+        self._show(cell.title, f"{cell.title}: {what}", fraction)
 
     def ended(self, outcome: Outcome) -> None:
         """Say that a cell ended, and how."""
         self._ended += 1
         if self._bar is not None:
             self._bar.update(self._overall, completed=self._ended)
+            if outcome.cell.title in self._tasks:
+                self._bar.remove_task(self._tasks.pop(outcome.cell.title))
         verb = {"done": "done", "already": "done by another run", "failed": "FAILED"}[outcome.status]
         why = f": {outcome.message}" if outcome.message else f" in {duration(outcome.seconds)}"
         say(f"[{self._ended}/{self._total}] {outcome.cell.title}: {verb}{why}")
 
-    def _show(self, text: str, fraction: float | None) -> None:
+    def _show(self, subject: str, text: str, fraction: float | None) -> None:
+        """Show what is being done for one of the things that are going on at once."""
         if self._bar is not None:
-            settings: dict[str, Any] = {"description": text, "visible": True}
-            settings |= {"total": None} if fraction is None else {"total": 1.0, "completed": fraction}
-            self._bar.update(self._current, **settings)
-            return
-        said, when = self._said
-        if text != said and (
-            text.partition(":")[0] != said.partition(":")[0] or time.monotonic() - when > QUIET_SECONDS
-        ):
-            self._said = (text, time.monotonic())
+            if subject not in self._tasks:
+                self._tasks[subject] = self._bar.add_task(text, total=None)
+            total, completed = (None, 0.0) if fraction is None else (1.0, fraction)
+            self._bar.update(self._tasks[subject], description=text, total=total, completed=completed)
+        elif time.monotonic() - self._said.get(subject, -QUIET_SECONDS) >= QUIET_SECONDS:
+            self._said[subject] = time.monotonic()
             say(text)

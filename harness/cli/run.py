@@ -55,7 +55,10 @@ def run(
         typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that run cells side by side.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that run cells side by side [default: one a CPU core; 1 on a GPU]."),
+    ] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", help="MODEL.PARAMETER=VALUE, may be repeated.")
     ] = None,
@@ -124,18 +127,21 @@ def _check_protocols(request: Request) -> None:
             raise UnknownName("protocol", name, PROTOCOLS)
 
 
-def _run(request: Request, workers: int, dry_run: bool) -> int:
+def _run(request: Request, workers: int | None, dry_run: bool) -> int:
     """Return the exit code: 0 when every cell has a complete record."""
     from harness.cli.live import Live, say
-    from harness.executors import executor_of
+    from harness.executors import executor_of, sensible_workers
+    from harness.machine import choose_device
     from harness.planning import make_plan
     from harness.records import forget_failures, writable
     from harness.runs import carry_out
 
-    executor = executor_of(workers)
+    if workers is not None:
+        executor_of(workers)  # refuses a wrong number before the planning
     with Live() as live:
         plan = make_plan(request, progress=live.stage)
-    _print_plan(plan, request)
+    workers = workers or sensible_workers(choose_device(request.device), len(plan.pending))
+    _print_plan(plan, request, workers)
     if not plan.cells:
         raise DatasetMissing("; ".join(plan.problems or plan.skipped) or "nothing to run")
     if dry_run:
@@ -146,7 +152,8 @@ def _run(request: Request, workers: int, dry_run: bool) -> int:
     failed: list[Outcome] = []
     try:
         with Live(plan) as live:
-            for outcome in carry_out(plan.pending, executor, live.report):
+            cells = plan.pending if workers == 1 else plan.longest_first
+            for outcome in carry_out(cells, executor_of(workers), live.report):
                 live.ended(outcome)
                 if outcome.status == "failed":
                     failed.append(outcome)
@@ -176,14 +183,16 @@ def _publish(out: Path) -> None:
         say(f"written: {path} (.csv, .tex, .json beside it)")
 
 
-def _print_plan(plan: Plan, request: Request) -> None:
+def _print_plan(plan: Plan, request: Request, workers: int) -> None:
     from harness.cli.live import duration, say
 
     done = len(plan.cells) - len(plan.pending)
     unknown = sum(p.expected_seconds is None and not p.done for p in plan.cells)
     say(
         f"plan: {len(plan.cells)} cells, {done} already done"
-        + (f", {len(plan.pending)} to run in about {duration(plan.expected_seconds)}" if plan.pending else "")
+        + (f", {len(plan.pending)} to run" if plan.pending else "")
+        + (f" in {workers} processes" if plan.pending and workers > 1 else "")
+        + (f" in about {duration(plan.expected_seconds(workers))}" if plan.pending else "")
         + (f" (no guess for {unknown})" if unknown else "")
         + f"; records in {request.runs}"
     )

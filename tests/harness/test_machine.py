@@ -11,7 +11,15 @@ import pytest
 
 from harness import machine
 from harness.errors import UsageError
-from harness.machine import choose_device, device_name, granted_cores, limit_threads, peak_memory_mb, versions
+from harness.machine import (
+    available_memory_mb,
+    choose_device,
+    device_name,
+    granted_cores,
+    limit_threads,
+    peak_memory_mb,
+    versions,
+)
 
 
 @pytest.fixture
@@ -89,6 +97,30 @@ class TestGrantedCores:
 
     def test_never_exceed_the_affinity(self, tmp_path: Path) -> None:
         assert granted_cores(system(tmp_path, "0::/\n", cpu_DOT_max="6400000 100000")) == 8
+
+
+class TestAvailableMemory:
+    def test_is_without_limit_where_the_system_says_nothing(self, tmp_path: Path) -> None:
+        assert available_memory_mb(tmp_path) == float("inf")
+
+    def test_is_what_is_free_without_swapping(self, tmp_path: Path) -> None:
+        root = system(tmp_path, "0::/\n", memory_DOT_max="max\n", memory_DOT_current="5\n")
+        (root / "proc/meminfo").write_text("MemTotal:       20000 kB\nMemAvailable:    4000 kB\n")
+        assert available_memory_mb(root) == 4.096
+
+    def test_obeys_the_limit_of_version_2_with_cached_files_given_up(self, tmp_path: Path) -> None:
+        files = {"memory_DOT_max": "9000000\n", "memory_DOT_current": "8000000\n"}
+        root = system(tmp_path, "0::/job\n", **{f"job__{name}": text for name, text in files.items()})
+        assert available_memory_mb(root) == 1.0
+        (root / "sys/fs/cgroup/job/memory.stat").write_text("anon 1000000\ninactive_file 6500000\n")
+        assert available_memory_mb(root) == 7.5
+
+    def test_obeys_the_limit_of_version_1(self, tmp_path: Path) -> None:
+        files = {"limit_in_bytes": "9000000\n", "usage_in_bytes": "9500000\n"}
+        root = system(
+            tmp_path, "4:memory:/job\n", **{f"memory__job__memory_DOT_{k}": v for k, v in files.items()}
+        )
+        assert available_memory_mb(root) == 0.0
 
 
 def test_granted_cores_of_this_machine_are_at_least_one() -> None:

@@ -235,6 +235,38 @@ def test_a_worker_that_is_killed_costs_only_its_cell(harness: Run, tmp_path: Pat
     assert manifests(tmp_path / "out")["toy-bright"]["status"] == "complete"
 
 
+def test_workers_report_what_they_do(harness: Run) -> None:
+    done = harness("-m", "toy-bright", "--trials", "0", "-p", "random", "--seeds", "2", "--workers", "2")
+    assert "toy-ct random toy-bright seed 0: opening" in done.stderr
+    assert "toy-ct random toy-bright seed 1: opening" in done.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_run(
+    card: Path, tmp_path: Path, environment: dict[str, str], how: signal.Signals
+) -> None:
+    log = tmp_path / "log"
+    slow = ["-m", "toy-slow", "--trials", "0", "-p", "random", "--seeds", "2", "--workers", "2"]
+    process = subprocess.Popen(
+        command(card, tmp_path / "out", *slow, "--param", "toy-slow.pause=60"),
+        env={**environment, "TOY_LOG_EARLY": str(log)},
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
+    process.send_signal(how)
+    assert process.wait(10) != 0
+    for pid in map(int, log.read_text().split()):
+        wait_for(lambda pid=pid: not is_running(pid), 10)
+
+
+def is_running(pid: int) -> bool:
+    """A process that ended but wasn't waited for (state Z) runs no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_a_dry_run_writes_nothing(harness: Run, tmp_path: Path) -> None:
     done = harness("-m", "toy-bright", "--dry-run")
     assert done.returncode == 0

@@ -21,6 +21,9 @@ class Bright:
         self.n_classes, self.seed, self.device, self.slope, self.pause = n_classes, seed, device, slope, pause
 
     def fit(self, images, labels, *, validation=None, groups=None):
+        if os.environ.get("TOY_LOG_EARLY"):
+            with open(os.environ["TOY_LOG_EARLY"], "a") as log:
+                log.write(f"{os.getpid()}\\n")
         time.sleep(self.pause)
         if os.environ.get("TOY_LOG"):
             with open(os.environ["TOY_LOG"], "a") as log:
