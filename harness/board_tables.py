@@ -112,7 +112,7 @@ def legend(board: Board) -> list[str]:
         sentences.append("± is the standard deviation over seeds.")
     sentences.append(
         "Spec. is specificity, Bal. balanced accuracy, Trials the settings tried in tuning (0 or 1: the defaults), "
-        "Fit s the seconds of the last fit, tuning apart."
+        "Fit s the seconds of the last fit, without tuning and without features and products kept for all models."
     )
     return [" ".join(sentences), *_rule(board.rows)]
 

@@ -64,7 +64,7 @@ def comparisons_of(
             )
         compared.append(table)
     rows = _most_thorough(rows)
-    known = {row.model for table in compared for row in table.rows}
+    known = {model for table in compared for row in table.rows for model in row.models}
     unmatched = [row for row in rows if row.label not in known]
     return tuple(
         Comparison(
@@ -85,7 +85,7 @@ def _lines(rows: Sequence[Row], table: PublishedTable) -> list[Line]:
     """Published rows in their order, each followed by ours."""
     lines = []
     for published in table.rows:
-        ours = [row for row in rows if published.model is not None and row.label == published.model]
+        ours = [row for row in rows if row.label in published.models]
         lines += [_line(published, row, table) for row in ours] or [Line(published, None)]
     return lines
 

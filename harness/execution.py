@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,32 +67,51 @@ def run_model(
     validation part; all others are refitted on both. Raises what the model raises, and
     `PredictionError` when its probabilities are none.
     """
-    durations = {}
+    clock = _Clock(material.store)
     context = {"n_classes": len(material.classes), "seed": seed, "device": device}
     tuning = None
     if trials > 0:
-        start = time.perf_counter()
-        search = _search(factory, material, context, {**parameters, **trial_parameters})
-        tuning = tune(search, trials=trials, seed=seed, progress=progress)
-        durations["tune_seconds"] = time.perf_counter() - start
+        with clock.phase("tune_seconds"):
+            search = _search(factory, material, context, {**parameters, **trial_parameters})
+            tuning = tune(search, trials=trials, seed=seed, progress=progress)
     chosen = {**parameters, **(tuning.parameters if tuning else {})}
     model = factory(**context, **chosen)
 
     progress("fitting", None)
-    start = time.perf_counter()
-    _fit(model, material, keeps_validation=bool(getattr(factory, "uses_validation", False)))
-    durations["fit_seconds"] = time.perf_counter() - start
+    with clock.phase("fit_seconds"):
+        _fit(model, material, keeps_validation=bool(getattr(factory, "uses_validation", False)))
 
     progress("predicting", None)
-    start = time.perf_counter()
-    test_images, _, _ = material.part("test")
-    probabilities = check_probabilities(
-        model.predict_proba(test_images), len(test_images), len(material.classes)
-    )
-    durations["predict_seconds"] = time.perf_counter() - start
+    with clock.phase("predict_seconds"):
+        test_images, _, _ = material.part("test")
+        probabilities = check_probabilities(
+            model.predict_proba(test_images), len(test_images), len(material.classes)
+        )
     notes = [str(note) for note in getattr(model, "notes_", [])]
-    rounded = {name: round(seconds, 4) for name, seconds in durations.items()}
-    return Result(probabilities, tuning, {**_defaults(factory), **chosen}, notes, rounded)
+    return Result(probabilities, tuning, {**_defaults(factory), **chosen}, notes, clock.durations())
+
+
+class _Clock:
+    """Seconds of the phases of a cell, apart from those in which caches were filled for every cell to come."""
+
+    def __init__(self, store: PixelStore) -> None:
+        self._store = store
+        self._durations: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start, made = time.perf_counter(), self._made
+        yield
+        self._durations[name] = time.perf_counter() - start - (self._made - made)
+
+    def durations(self) -> dict[str, float]:
+        """Return seconds by phase; `cache_seconds` are those of resizing, features and their products."""
+        durations = {"cache_seconds": self._made, **self._durations}
+        return {name: round(seconds, 4) for name, seconds in durations.items()}
+
+    @property
+    def _made(self) -> float:
+        return float(getattr(self._store, "seconds_making", 0.0))
 
 
 def _search(

@@ -64,11 +64,11 @@ class Reading(_Part):
 class PublishedRow(_Part):
     """One line of a table, in percent; what it does not report is None.
 
-    `model` is our name of the method, `decimals` how many were printed where the table's does not hold.
+    `models` are our names of the method, `decimals` how many were printed where the table's does not hold.
     """
 
     method: Text
-    model: Text | None = None
+    models: tuple[Text, ...] = ()
     accuracy: Percent | None = None
     precision: Percent | None = None
     recall: Percent | None = None

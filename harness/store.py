@@ -9,7 +9,9 @@ appear complete, in one rename; of several processes that need the same one, one
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +22,7 @@ import numpy as np
 
 from harness.backbones import canonical, embed
 from harness.counters import count
-from harness.data.pixels import cache_errors, locked
+from harness.data.pixels import cache_errors, locked, mapped_array
 from harness.errors import HarnessError, ModelError, WeightsUnavailable
 from harness.folders import cache_folder
 from harness.machine import versions
@@ -42,7 +44,8 @@ class DatasetStore:
     """A `harness.images.PixelStore` over a dataset's pixels on disk.
 
     `split` is needed for the features of 'split-network' alone, of which only the training part is
-    used; `seed` seeds that network. `device` is where features are computed.
+    used; `seed` seeds that network. `device` is where features are computed. `seconds_making` is the
+    time that making, or waiting for, what is cached has taken so far.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class DatasetStore:
         self._seed = seed
         self._progress = progress
         self._made: dict[tuple[str, str, int], np.ndarray] = {}
+        self._depth = 0
+        self.seconds_making = 0.0
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -72,7 +77,8 @@ class DatasetStore:
 
     def resized(self, size_px: int) -> np.ndarray:
         """Return uint8 (N, size_px, size_px), a read-only memory map."""
-        return self._pixels.resized(size_px, self._progress)
+        with self._timed():
+            return self._pixels.resized(size_px, self._progress)
 
     def features(self, backbone: str, size_px: int) -> np.ndarray:
         """Return float32 (N, d), a read-only memory map.
@@ -99,8 +105,21 @@ class DatasetStore:
     ) -> np.ndarray:
         place = (kind, backbone, size_px)
         if place not in self._made:
-            self._made[place] = find_or_make(backbone, size_px)
+            with self._timed():
+                self._made[place] = find_or_make(backbone, size_px)
         return self._made[place]
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Add to `seconds_making`; what is made for something else that is made counts once."""
+        start = time.perf_counter()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self.seconds_making += time.perf_counter() - start
 
     def _features(self, backbone: str, size_px: int) -> np.ndarray:
         source = self._source(backbone, size_px)
@@ -212,16 +231,7 @@ class _Array:
 
     def saved(self) -> np.ndarray | None:
         """Return the array as a read-only memory map, None when the file is not exactly such an array."""
-        try:
-            mapped = np.lib.format.open_memmap(self.path, mode="r")
-            size = self.path.stat().st_size
-        except Exception:  # noqa: BLE001 - numpy's parser raises nearly anything for a damaged header
-            return None
-        if mapped.dtype != self.dtype or mapped.ndim != 2:
-            return None
-        height, width = mapped.shape
-        fits = height == self.shape[0] and width == (self.shape[1] or width)
-        return np.asarray(mapped) if fits and size == mapped.offset + mapped.nbytes else None
+        return mapped_array(self.path, self.shape, self.dtype)
 
     def save(self, cache: Path, array: np.ndarray) -> None:
         """Write the file in one rename. Whoever writes it holds its lock."""

@@ -13,7 +13,20 @@ import numpy as np
 
 from harness.errors import SplitError
 
-__all__ = ["ImagesView", "Model", "Part", "Progress", "Sample", "Split", "digest_of", "unique"]
+__all__ = [
+    "Explains",
+    "Explanation",
+    "ImagesView",
+    "Likeness",
+    "Model",
+    "Part",
+    "Progress",
+    "Rule",
+    "Sample",
+    "Split",
+    "digest_of",
+    "unique",
+]
 
 T = TypeVar("T")
 
@@ -147,6 +160,56 @@ class Model(Protocol):
 
     def predict_proba(self, images: ImagesView) -> np.ndarray:
         """Return float (N, n_classes), rows summing to 1, columns in the card's class order."""
+        ...
+
+
+class Rule(Protocol):
+    """IF image ~ p1 OR image ~ p2 ... THEN class. `prototypes` are rows of the images that `fit` got."""
+
+    @property
+    def label(self) -> int: ...
+    @property
+    def prototypes(self) -> Sequence[int]: ...
+    @property
+    def supports(self) -> Sequence[int]:
+        """Return how many training images each prototype stands for."""
+        ...
+
+
+class Likeness(Protocol):
+    """The prototype of one class that is most similar to an image; `sample` is a row of what `fit` got."""
+
+    @property
+    def label(self) -> int: ...
+    @property
+    def sample(self) -> int: ...
+    @property
+    def support(self) -> int: ...
+    @property
+    def similarity(self) -> float:
+        """Return a number in (0, 1], the larger the more alike."""
+        ...
+
+
+class Explanation(Protocol):
+    """Why an image got its class: the likeness to each class that has prototypes, the most similar first."""
+
+    @property
+    def label(self) -> int: ...
+    @property
+    def winners(self) -> Sequence[Likeness]: ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """The optional ability of a fitted model that decides by prototypes; `harness explain` draws it."""
+
+    def rules(self) -> Sequence[Rule]:
+        """Return one rule a class seen."""
+        ...
+
+    def explain(self, images: ImagesView) -> Sequence[Explanation]:
+        """Return one explanation an image."""
         ...
 
 

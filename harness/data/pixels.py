@@ -1,7 +1,7 @@
 """Pixels on disk: the images of a dataset in one file, decoded once, mapped into memory.
 
 A pack is a folder `CACHE/pixels/CONTENT`: `native.bin` holds the uint8 grey images one after the other,
-`index.npy` int64 (N, 3) their offset, height and width, `resized-SIZE.npy` uint8 (N, SIZE, SIZE).
+`index.npy` int64 (N, 3) their offset, height and width, `resized-SIZE.pillow-VERSION.npy` uint8 (N, SIZE, SIZE).
 Everything is written under a temporary name and renamed when complete.
 """
 
@@ -18,6 +18,7 @@ from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 import numpy as np
+import PIL
 from filelock import FileLock, Timeout
 
 from harness.errors import HarnessError
@@ -25,7 +26,7 @@ from harness.images import resized_array
 from harness.machine import granted_cores
 from harness.types import Progress
 
-__all__ = ["DiskPixels", "PackWriter", "cache_errors", "in_order", "locked", "pack_folder"]
+__all__ = ["DiskPixels", "PackWriter", "cache_errors", "in_order", "locked", "mapped_array", "pack_folder"]
 
 TEMPORARY = ".tmp-"
 
@@ -177,15 +178,15 @@ class DiskPixels:
         return self._resized[size_px]
 
     def _loaded(self, size_px: int, progress: Progress | None) -> np.ndarray:
-        path = self.folder / f"resized-{size_px}.npy"
+        path = self.folder / f"resized-{size_px}.pillow-{PIL.__version__}.npy"
         shape = (len(self), size_px, size_px)
-        found = _saved_images(path, shape)
+        found = mapped_array(path, shape, np.uint8)
         if found is None:
             with locked(path.with_suffix(".lock"), self.folder, f"resizing to {size_px}", progress):
-                found = _saved_images(path, shape)
+                found = mapped_array(path, shape, np.uint8)
                 if found is None:
                     self._write_resized(path, size_px, progress)
-                    found = _saved_images(path, shape)
+                    found = mapped_array(path, shape, np.uint8)
         if found is None:
             raise HarnessError(f"{str(path)!r} is not what was written to it; is the disk sound?")
         return found
@@ -217,13 +218,20 @@ def _mapped(path: Path) -> np.ndarray:
     return np.asarray(np.memmap(path, np.uint8, mode="r"))
 
 
-def _saved_images(path: Path, shape: Sequence[int]) -> np.ndarray | None:
-    """Return the array in `path`, None when there is none of that shape."""
+def mapped_array(path: Path, shape: Sequence[int | None], dtype: type) -> np.ndarray | None:
+    """Return the array in a .npy file as a read-only memory map; None when it isn't exactly such an array.
+
+    None in `shape` stands for any length.
+    """
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        n_bytes = path.stat().st_size
+    except Exception:  # noqa: BLE001 - numpy's parser raises nearly anything for a damaged header
         return None
-    return images if images.dtype == np.uint8 and images.shape == tuple(shape) else None
+    if mapped.dtype != dtype or mapped.ndim != len(shape):
+        return None
+    fits = all(want in (None, got) for want, got in zip(shape, mapped.shape, strict=True))
+    return np.asarray(mapped) if fits and n_bytes == mapped.offset + mapped.nbytes else None
 
 
 @contextmanager

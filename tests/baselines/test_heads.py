@@ -5,13 +5,15 @@ import os
 import numpy as np
 import pytest
 
-from baselines.heads import SVM, AdaBoost, DecisionTree, XDNNHead
+from baselines.heads import SVM, AdaBoost, DecisionTree
+from baselines.xdnn_head import ReleasedXDNNHead, XDNNHead
 from harness.counters import since, snapshot
 from harness.errors import ModelError
 from harness.images import Images, MemoryStore
 from harness.testing import check_model, toy_images
+from harness.types import Explains
 
-HEADS = [SVM, DecisionTree, AdaBoost, XDNNHead]
+HEADS = [SVM, DecisionTree, AdaBoost, XDNNHead, ReleasedXDNNHead]
 
 
 def embedded(backbone, images):
@@ -28,6 +30,8 @@ def labelled(per_class=15, n_classes=2, seed=0, embed=embedded):
 
 
 def head(factory, **parameters):
+    if factory is ReleasedXDNNHead:
+        parameters = {"radius": 0.0, **parameters}  # these features lie nearer to each other than 30 degrees
     return factory(**{"n_classes": 2, "backbone": "any", "size_px": 32, **parameters})
 
 
@@ -63,7 +67,7 @@ def test_one_class_alone_is_refused_in_one_line(factory):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("factory", [DecisionTree, XDNNHead])
+@pytest.mark.parametrize("factory", [DecisionTree, XDNNHead, ReleasedXDNNHead])
 def test_one_class_alone_is_a_valid_state_of_trees_and_prototypes(factory):
     images, labels = labelled()
     found = head(factory).fit(images, np.ones_like(labels)).predict_proba(images)
@@ -117,7 +121,7 @@ def test_asks_for_the_features_of_its_backbone_and_size(factory):
 
 
 def test_only_xdnn_keeps_an_untuned_row():
-    assert [getattr(factory, "untuned_row", False) for factory in HEADS] == [False, False, False, True]
+    assert [getattr(factory, "untuned_row", False) for factory in HEADS] == [False, False, False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -257,6 +261,33 @@ def test_xdnn_takes_the_product_from_the_cache():
     for radius in (0.1, 0.2, 0.3):
         head(XDNNHead, radius=radius).fit(images, labels)
     assert since(before)["grams"] == 0
+
+
+def test_released_xdnn_learns_without_any_product():
+    from baselines.xdnn import XDNN
+
+    images, labels = labelled(per_class=20)
+    before = snapshot()
+    model = head(ReleasedXDNNHead).fit(images, labels)
+    assert since(before)["grams"] == 0
+    reference = XDNN(variant="released", radius=0.0).fit(images.features("any", 32), labels)
+    np.testing.assert_array_equal(
+        model.predict_proba(images), reference.predict_proba(images.features("any", 32))
+    )
+
+
+@pytest.mark.parametrize("factory", [XDNNHead, ReleasedXDNNHead])
+def test_xdnn_says_by_its_rules_and_winners_why_it_decided(factory):
+    images, labels = labelled(per_class=10)
+    model = head(factory).fit(images, labels)
+    assert isinstance(model, Explains)
+    rules, explanations = model.rules(), model.explain(images[:4])
+    assert [rule.label for rule in rules] == [0, 1]
+    assert all(sum(rule.supports) == 10 for rule in rules)
+    assert [e.label for e in explanations] == model.predict_proba(images[:4]).argmax(axis=1).tolist()
+    for explanation in explanations:
+        assert {likeness.label for likeness in explanation.winners} == {0, 1}
+        assert explanation.winners[0].label == explanation.label
 
 
 @pytest.mark.data

@@ -28,7 +28,7 @@ def published(**changes: Any) -> Published:
         "decimals": 2,
         "test": TEST,
         "reading": READING,
-        "row": [{"method": "xDNN", "model": "xdnn", **PRINTED}],
+        "row": [{"method": "xDNN", "models": ["xdnn"], **PRINTED}],
     } | changes
     return Published.model_validate({"schema_version": 1, "dataset": "made", "table": [table]})
 
@@ -76,7 +76,7 @@ def test_without_a_known_origin_of_auc_all_but_auc_is_compared():
 
 
 def test_a_number_that_was_not_printed_makes_no_difference():
-    row = {"method": "xDNN", "model": "xdnn", "f1": 97.31}
+    row = {"method": "xDNN", "models": ["xdnn"], "f1": 97.31}
     (line,) = compared(published(row=[row]), record_of(XDNN, model__label="xdnn"))
     assert [m for m, d in line.differences.items() if d is not None] == ["f1"]
     assert line.ours["accuracy"].value is not None

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from made_images import grey, nothing_is_forbidden
 
@@ -22,6 +23,10 @@ from harness.images import resized_array
 from harness.machine import granted_cores
 
 IMAGES = [grey(seed, 5 + seed, 9 - seed) for seed in range(4)]
+
+
+def resized_name(size_px: int) -> str:
+    return f"resized-{size_px}.pillow-{PIL.__version__}.npy"
 
 
 def packed(cache: Path, images: list[np.ndarray] = IMAGES, content: str = "c0ffee") -> Path:
@@ -63,29 +68,32 @@ def test_an_image_cannot_be_written_to(tmp_path: Path) -> None:
 def test_resized_images_are_those_of_the_one_resizing_function(tmp_path: Path) -> None:
     resized = DiskPixels(packed(tmp_path)).resized(4)
     np.testing.assert_array_equal(resized, np.stack([resized_array(image, 4) for image in IMAGES]))
-    assert isinstance(resized, np.memmap)
+    assert isinstance(resized.base, np.memmap)
 
 
 def test_a_size_is_made_once(tmp_path: Path) -> None:
     folder = packed(tmp_path)
     DiskPixels(folder).resized(4)
-    made = (folder / "resized-4.npy").stat()
+    made = (folder / resized_name(4)).stat()
     DiskPixels(folder).resized(4)
-    assert (folder / "resized-4.npy").stat().st_mtime_ns == made.st_mtime_ns
+    assert (folder / resized_name(4)).stat().st_mtime_ns == made.st_mtime_ns
     assert not leftovers(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"nonsense" * 50])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\x93NUMPY", b"nonsense" * 50, b"PK\x03\x04" + b"x" * 90, b"\x93NUMPY\x01\x00\x08\x00{\"de('\n"],
+)
 def test_a_damaged_resized_file_is_made_again(tmp_path: Path, damage: bytes) -> None:
     folder = packed(tmp_path)
     expected = np.array(DiskPixels(folder).resized(4))
-    (folder / "resized-4.npy").write_bytes(damage)
+    (folder / resized_name(4)).write_bytes(damage)
     np.testing.assert_array_equal(DiskPixels(folder).resized(4), expected)
 
 
 def test_a_resized_file_of_other_images_is_made_again(tmp_path: Path) -> None:
     folder = packed(tmp_path)
-    np.save(folder / "resized-4.npy", np.zeros((3, 4, 4), np.uint8))
+    np.save(folder / resized_name(4), np.zeros((3, 4, 4), np.uint8))
     assert DiskPixels(folder).resized(4).shape == (4, 4, 4)
 
 
@@ -155,7 +163,7 @@ def test_a_disk_that_fills_up_while_resizing_is_one_line(tmp_path: Path, full_di
     with pytest.raises(HarnessError, match="cannot be written: File too large"):
         DiskPixels(folder).resized(200)
     assert not leftovers(tmp_path)
-    assert not (folder / "resized-200.npy").exists()
+    assert not (folder / resized_name(200)).exists()
     assert DiskPixels(folder).resized(100).shape == (4, 100, 100)
 
 
@@ -212,7 +220,7 @@ def test_a_killed_resizing_leaves_no_half_written_file(tmp_path: Path) -> None:
     worker.send_signal(signal.SIGKILL)
     worker.wait(30)
     worker.stdout.close()
-    assert not (folder / "resized-400.npy").exists()
+    assert not (folder / resized_name(400)).exists()
     assert DiskPixels(folder).resized(400).shape == (300, 400, 400)
     assert not leftovers(tmp_path)
 
