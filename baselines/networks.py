@@ -13,12 +13,14 @@ a network is trained from scratch, and `notes_` says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from baselines.folding import fold_repeats
 from baselines.labels import checked_labels
 from baselines.training import Settings, Tensors, probabilities, seeded, train
 from harness.backbones import build
@@ -144,6 +146,7 @@ class Network:
         held_out = self._tensors(*validation, device, part="validation")
         with seeded(self.seed, device):
             network, note = self._start(name)
+            self._fit_to_size(network, name)
             network = network.to(device).to(memory_format=torch.channels_last)
             _check_takes(network, name, self.size_px, device)
             settings = self._settings(from_scratch=note is not None)
@@ -186,6 +189,9 @@ class Network:
 
     def _prepare_from_scratch(self, network: nn.Module) -> None:
         """Change the initial weights of a network that starts from none; nothing unless a family overrides it."""
+
+    def _fit_to_size(self, network: nn.Module, name: str) -> None:
+        """Make a network cheaper for `size_px` where that leaves what it computes; nothing unless a family can."""
 
     def _settings(self, *, from_scratch: bool) -> Settings:
         return Settings(
@@ -247,9 +253,13 @@ class VGG16(Network):
     family = "vgg"
     variants = ("11", "13", "16", "19")
     rates = (1e-4, 5e-5)
-    recipes = _recipes(smoke_images=450, quick_images=1800, trial_images=200, size_px=32)
+    recipes = _recipes(smoke_images=900, quick_images=3600, trial_images=400, size_px=32)
 
     variant: str = "16"
+
+    def _fit_to_size(self, network: nn.Module, name: str) -> None:
+        with _named_size(name, self.size_px):
+            fold_repeats(network, self.size_px)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -258,7 +268,11 @@ class AlexNet(Network):
 
     family = "alexnet"
     rates = (3e-4, 1e-4)
-    recipes = _recipes(smoke_images=1700, quick_images=6000, trial_images=700)
+    recipes = _recipes(smoke_images=3000, quick_images=12000, trial_images=1400)
+
+    def _fit_to_size(self, network: nn.Module, name: str) -> None:
+        with _named_size(name, self.size_px):
+            fold_repeats(network, self.size_px)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -307,9 +321,15 @@ def _check_takes(network: nn.Module, name: str, size_px: int, device: torch.devi
     import torch
 
     network.eval()
+    with _named_size(name, size_px), torch.inference_mode():
+        network(torch.zeros(2, 3, size_px, size_px, device=device))
+
+
+@contextmanager
+def _named_size(name: str, size_px: int) -> Iterator[None]:
+    """Turn what torch says of images that are too small, or of the wrong size, into one line."""
     try:
-        with torch.inference_mode():
-            network(torch.zeros(2, 3, size_px, size_px, device=device))
+        yield
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{name!r} does not take images of {size_px} px; set size_px ({reason})") from error

@@ -71,8 +71,13 @@ class Cell:
     ids: tuple[str, ...] = ()
     labels: np.ndarray | None = None
     probabilities: np.ndarray | None = None
-    grouped: bool = False
+    groups: tuple[str | None, ...] | None = None
     failure: str | None = None
+
+    @property
+    def grouped(self) -> bool:
+        """True when the group of at least one image is known."""
+        return any(group is not None for group in self.groups or ())
 
     @property
     def place(self) -> tuple[int, int]:
@@ -210,6 +215,8 @@ def _read_cell(entry: Entry) -> Cell:
 
 def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
     """Return the cell of these predictions. Raises `RecordError` or `PredictionError` when they cannot be scored."""
+    import pandas as pd
+
     dataset = entry.record.manifest["dataset"]
     classes, n_test = list(dataset["classes"]), dataset["n"]["test"]
     expected = ["id", "label", "group", *classes]
@@ -233,5 +240,5 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
         ids=tuple(frame["id"]),
         labels=np.array([number[name] for name in frame["label"]], dtype=np.int64),
         probabilities=check_probabilities(frame[classes].to_numpy(), n_test, len(classes)),
-        grouped=bool(frame["group"].notna().any()),
+        groups=tuple(None if pd.isna(group) else str(group) for group in frame["group"]),
     )

@@ -8,33 +8,39 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import board_latex, board_markdown
 from harness.board_cells import Cell
+from harness.board_pairs import PAIRED, Pair, Pairs
 from harness.board_rows import RANKED_BY, Mean, Row
 from harness.comparisons import Comparison, Context
 from harness.errors import RecordError
+from harness.intervals import LEVEL, Interval
 from harness.metrics import METRICS
+from harness.paired import ALPHA, POWER
 from harness.records import writable
+from harness.resamples import RESAMPLES, SEED
 
 if TYPE_CHECKING:
     from harness.boards import Board
 
 __all__ = ["SCHEMA_VERSION", "index", "replaced", "write_board"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def write_board(board: Board, out: Path) -> list[Path]:
-    """Write `out/DATASET/PROTOCOL` as .md, .csv, .tex and .json; return their paths.
+    """Write `out/DATASET/PROTOCOL` as .md, .csv, .pairs.csv, .tex and .json; return their paths.
 
     Each file appears whole or not at all. Raises `RecordError` in one line when one cannot be written.
     """
     texts = {
         ".md": board_markdown.page(board),
         ".csv": comma_separated(board),
+        ".pairs.csv": pairs_comma_separated(board),
         ".tex": board_latex.tables(board),
         ".json": json.dumps(as_json(board), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
@@ -73,15 +79,53 @@ def replaced(path: Path, text: str) -> Path:
 
 def comma_separated(board: Board) -> str:
     """Return one line a row: metrics as shares with every digit, empty where undefined."""
-    text = io.StringIO()
     lines = []
     for row in board.rows:
         line = _summary(row) | {"seeds": " ".join(map(str, row.seeds))}
         for metric in METRICS:
             mean = (row.means or {}).get(metric, Mean(None))
+            bounds = mean.interval or Interval(None, None, "")
             line |= {metric: mean.value, f"{metric}_sd": mean.sd}
+            line |= {f"{metric}_low": bounds.low, f"{metric}_high": bounds.high}
+            line |= {f"{metric}_interval": bounds.method}
         lines.append(line | {"notes": "; ".join(row.notes)})
-    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    return _lines(lines, list(lines[0]))
+
+
+def pairs_comma_separated(board: Board) -> str:
+    """Return one line a pair and metric: the difference, its test, and who is better beyond chance."""
+    headings = ["recipe", "metric", "first", "second", *_PAIR]
+    lines = [
+        {"recipe": section.recipe, "metric": metric, "first": pair.first, "second": pair.second}
+        | _tested(pair, metric)
+        for section in board.sections
+        for metric in PAIRED
+        for pair in section.pairs.pairs
+    ]
+    return _lines(lines, headings)
+
+
+_PAIR = ("difference", "standard_error", "degrees", "p", "p_holm", "better", "method", "reason")
+
+
+def _tested(pair: Pair, metric: str) -> dict[str, Any]:
+    test = pair.tests[metric]
+    values = (
+        test.difference,
+        test.error,
+        test.degrees,
+        test.p,
+        pair.adjusted[metric],
+        pair.better(metric),
+        test.method,
+        test.reason,
+    )
+    return dict(zip(_PAIR, values, strict=True))
+
+
+def _lines(lines: Sequence[Mapping[str, Any]], headings: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, headings, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()
@@ -119,11 +163,19 @@ def as_json(board: Board) -> dict[str, Any]:
         },
         "protocol": {"name": board.protocol, "folds": board.folds},
         "reading": {"positive": board.positive, "auc": "scores", "ranked_by": RANKED_BY},
+        "statistics": {
+            "level": LEVEL,
+            "alpha": ALPHA,
+            "power": POWER,
+            "resamples": RESAMPLES,
+            "resamples_seed": SEED,
+        },
         "cautions": board.cautions,
         "devices": board.devices,
         "versions": board.versions,
         "superseded": board.superseded,
         "rows": [_row(row, board.positive) for row in board.rows],
+        "pairs": {section.recipe: _pairs(section.pairs) for section in board.sections},
         "comparisons": [_comparison(comparison) for comparison in board.comparisons],
         "not_comparable": [_context(context) for context in board.context],
     }
@@ -138,7 +190,29 @@ def _row(row: Row, positive: str | None) -> dict[str, Any]:
 
 
 def _means(means: Mapping[str, Mean]) -> dict[str, Any]:
-    return {name: {"value": m.value, "sd": m.sd, "reason": m.reason} for name, m in means.items()}
+    return {
+        name: {"value": m.value, "sd": m.sd, "reason": m.reason, "interval": _interval(m.interval)}
+        for name, m in means.items()
+    }
+
+
+def _interval(interval: Interval | None) -> dict[str, Any] | None:
+    return None if interval is None else asdict(interval)
+
+
+def _pairs(pairs: Pairs) -> dict[str, Any]:
+    smallest = {metric: pairs.smallest(metric) for metric in PAIRED}
+    return {
+        "smallest_difference": {m: None if s is None else asdict(s) for m, s in smallest.items()},
+        "tests": [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "metrics": {metric: _tested(pair, metric) for metric in PAIRED},
+            }
+            for pair in pairs.pairs
+        ],
+    }
 
 
 def _cell(cell: Cell, positive: str | None) -> dict[str, Any]:

@@ -7,10 +7,21 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.board_tables import Table, comparison_table, facts, legend, reading_text, section_table
+from harness.board_tables import (
+    Table,
+    comparison_table,
+    facts,
+    legend,
+    other_metrics_table,
+    pairs_table,
+    pairs_text,
+    reading_text,
+    section_table,
+    seeds_table,
+)
 
 if TYPE_CHECKING:
-    from harness.boards import Board
+    from harness.boards import Board, Section
 
 __all__ = ["escaped", "tables"]
 
@@ -35,7 +46,7 @@ REPLACED = {
 }
 """What LaTeX would take for its own; a bracket after a line's end would be an argument of it."""
 
-TOLD = ("Split", "Images", "Reading", "Caution")
+TOLD = ("Split", "Images", "Reading", "Intervals", "Caution")
 """Which of a board's facts stand below its tables."""
 
 HEAD = r"""% \input this below \usepackage{booktabs}. What pdfLaTeX's fonts lack appears as its code point there,
@@ -44,13 +55,14 @@ HEAD = r"""% \input this below \usepackage{booktabs}. What pdfLaTeX's fonts lack
 
 
 def tables(board: Board) -> str:
-    """Return one table environment a recipe and one a comparison."""
+    """Return the table environments of each recipe and one a comparison."""
     where = f"{board.title}, {board.protocol} split"
     about = [f"{what}: {text.rstrip('.')}." for what, text in facts(board) if what in TOLD]
-    made = [
-        _environment(section_table(section), f"{where}, recipe {section.recipe}.", [*legend(board), *about])
-        for section in board.sections
-    ]
+    made = []
+    for section in board.sections:
+        caption = f"{where}, recipe {section.recipe}."
+        made.append(_environment(section_table(section), caption, [*legend(board), *about]))
+        made += _more(section, f"{where}, recipe {section.recipe}")
     made += [
         _environment(
             comparison_table(comparison),
@@ -60,6 +72,17 @@ def tables(board: Board) -> str:
         for comparison in board.comparisons
     ]
     return HEAD + "".join(f"\n{text}" for text in made)
+
+
+def _more(section: Section, where: str) -> list[str]:
+    """What has no room beside the ranks."""
+    texts = pairs_text(section)
+    tables = [
+        (other_metrics_table(section), "other metrics", []),
+        (seeds_table(section), "standard deviations over seeds", []),
+        (pairs_table(section), "pairs", texts),
+    ]
+    return [_environment(table, f"{where}, {what}.", below) for table, what, below in tables if table.rows]
 
 
 def _environment(table: Table, caption: str, texts: Iterable[str]) -> str:

@@ -15,19 +15,26 @@ from harness.board_tables import (
     context_text,
     facts,
     legend,
+    other_metrics_table,
+    pairs_table,
+    pairs_text,
     reading_text,
     section_table,
+    seeds_table,
+    with_interval,
 )
 
 if TYPE_CHECKING:
-    from harness.boards import Board
+    from harness.boards import Board, Section
 
 __all__ = ["escaped", "index_page", "page"]
 
 WIDTH = 110
 
-SPECIAL = re.compile(r"[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")
-"""What Markdown would take for its own; an underscore within a word is none."""
+SPECIAL = re.compile(
+    r"(?P<plain>\[[\d.]+, [\d.]+\](?!\()|<(?![a-zA-Z/!?]))|[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
+)
+"""What Markdown would take for its own; an underscore within a word, an interval and a lone < are none."""
 
 
 def page(board: Board) -> str:
@@ -35,7 +42,7 @@ def page(board: Board) -> str:
     parts = [f"# {escaped(board.title)}: {escaped(board.protocol)} split"]
     parts.append("\n".join(_wrapped("- ", f"**{what}**: {escaped(text)}") for what, text in facts(board)))
     for section in board.sections:
-        parts += [f"## Recipe {escaped(section.recipe)}", _table(section_table(section))]
+        parts += [f"## Recipe {escaped(section.recipe)}", *_section(section)]
     parts += [_wrapped("", escaped(text)) for text in legend(board)]
     for comparison in board.comparisons:
         source = comparison.table
@@ -50,6 +57,19 @@ def page(board: Board) -> str:
     if board.context:
         parts += ["## Published, not comparable", _bullets(map(context_text, board.context))]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    tables = {
+        "Other metrics": other_metrics_table(section),
+        "Standard deviations over seeds": seeds_table(section),
+        "Pairs": pairs_table(section),
+    }
+    parts = [_table(section_table(section))]
+    for title, table in tables.items():
+        if table.rows:
+            parts += [f"### {title}", _table(table)]
+    return [*parts, *(_wrapped("", escaped(text)) for text in pairs_text(section))]
 
 
 def _reading_source(source: str | None) -> list[str]:
@@ -82,7 +102,7 @@ def escaped(text: str) -> str:
     'a_b \\\\| \\\\*c\\\\*'
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return SPECIAL.sub(lambda match: "\\" + match[0], line)
+    return SPECIAL.sub(lambda match: match[0] if match["plain"] else "\\" + match[0], line)
 
 
 def _wrapped(mark: str, text: str) -> str:
@@ -104,19 +124,19 @@ def index_page(boards: Sequence[Board], links: Sequence[str]) -> str:
     for board, link in zip(boards, links, strict=True):
         name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}]({quote(link)})"
         rows.append([name, *_best(board), ", ".join(map(str, board.seeds))])
-    headings = ["Board", "Recipe", "Best row", "F1", "Seeds"]
+    headings = ["Board", "Recipe", "Best", "F1", "Seeds"]
     align = ["left", "left", "left", "right", "left"]
     text = tabulate(rows, headings, tablefmt="pipe", colalign=align, disable_numparse=True)
-    said = "Best: the first by F1 (percent) of the most thorough recipe with a ranked row."
+    said = "Best: rank 1 by F1 (percent, of the first) of the most thorough recipe with a ranked row."
     return f"# Boards\n\n{text}\n\n{said}\n"
 
 
 def _best(board: Board) -> list[str]:
-    """Recipe, method and F1 of the first ranked row."""
+    """Recipe, the methods of rank 1, and the F1 of the first with its interval."""
     for section in board.sections:
         first = [row for row in section.rows if row.rank == 1]
         if first and first[0].means is not None:
-            value = first[0].means[RANKED_BY].value or 0.0
             methods = ", ".join(escaped(row.method) for row in first)
-            return [escaped(section.recipe), methods, f"{100 * value:.2f}"]
+            value = escaped(with_interval(RANKED_BY, first[0].means[RANKED_BY]))
+            return [escaped(section.recipe), methods, value]
     return ["-", "none ranked", "-"]

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.board_cells import Cell
+from harness.board_draws import Draws, draws_of, shared_out
+from harness.board_pairs import Pairs, pairs_of
+from harness.intervals import Interval, mean_intervals
 from harness.metrics import METRICS, Auc, Score, lower_bound
 from harness.types import unique
 
@@ -27,19 +30,21 @@ SPLIT_NETWORK = "split-network"
 SCRATCH_NOTE = "trained from scratch"
 """How a model's note begins that says so."""
 
-SAME = 1e-12
-"""Means that differ by less are equal: the order of a sum can make such a difference."""
-
 Status = Literal["ranked", "under-trained", "not ranked", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A metric's mean over seeds and folds and, with several seeds, its standard deviation over seeds."""
+    """A metric's mean over seeds and folds.
+
+    `sd` is the standard deviation over seeds, None with one: how much training anew changes. `interval`
+    says how much testing on other images would.
+    """
 
     value: float | None
     sd: float | None = None
     reason: str | None = None
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,21 @@ def means(cells: Sequence[Cell], positive: str | None, auc: Auc = "scores") -> d
 
     A metric that is undefined in one cell has no mean.
     """
-    scored = [(cell, cell.scores(positive, auc)) for cell in cells]
-    return {metric: _mean([(cell, s[metric]) for cell, s in scored]) for metric in METRICS}
+    return _means(cells, draws_of(cells, positive, auc))
+
+
+def _means(cells: Sequence[Cell], draws: Draws) -> dict[str, Mean]:
+    found = {m: _mean([(cell, draws.scores[cell.entry.key][m]) for cell in cells]) for m in METRICS}
+    bounds = mean_intervals(
+        shared_out(cells),
+        {metric: Score(mean.value, mean.reason) for metric, mean in found.items()},
+        draws.mean(cells),
+        draws.resamples,
+        grouped=draws.grouped,
+        positive=draws.positive,
+        auc=draws.auc,
+    )
+    return {metric: replace(mean, interval=bounds[metric]) for metric, mean in found.items()}
 
 
 def _mean(scored: Sequence[tuple[Cell, Score]]) -> Mean:
@@ -114,27 +132,28 @@ def _in_words(cell: Cell, reason: str) -> str:
     return f"{named} ({cell.where})"
 
 
-def rows_of(cells: Sequence[Cell], positive: str | None) -> list[Row]:
-    """Return the rows of one recipe: ranked, then those that are not, then the failed.
+def rows_of(cells: Sequence[Cell], positive: str | None) -> tuple[list[Row], Pairs]:
+    """Return the rows of one recipe, ranked, then those that are not, then the failed; and the pairs of the ranked.
 
-    Only rows that are clearly above the majority class are ranked.
+    Only rows that are clearly above the majority class are ranked. A rank is 1 + the number of rows that
+    are better beyond chance (`harness.board_pairs`); rows that share one stand in the order of `RANKED_BY`.
     """
     by_method: dict[str, list[Cell]] = defaultdict(list)
     for cell in sorted(cells, key=lambda c: (c.entry.slot, c.entry.age)):
         by_method[cell.entry.method].append(cell)
     places = {cell.place: cell.where for cell in cells}
-    finished = [_row(method, of_it, positive, places) for method, of_it in by_method.items()]
+    draws = draws_of([cell for cell in cells if cell.failure is None], positive)
+    finished = [_row(method, of_it, draws, places) for method, of_it in by_method.items()]
     failed = [_failed_row(method, of_it) for method, of_it in by_method.items()]
-    return _ranked([row for row in finished if row is not None]) + [row for row in failed if row is not None]
+    ranked, pairs = _ranked([row for row in finished if row is not None], draws)
+    return ranked + [row for row in failed if row is not None], pairs
 
 
-def _row(
-    method: str, cells: Sequence[Cell], positive: str | None, places: dict[tuple[int, int], str]
-) -> Row | None:
+def _row(method: str, cells: Sequence[Cell], draws: Draws, places: dict[tuple[int, int], str]) -> Row | None:
     done = tuple(cell for cell in cells if cell.failure is None)
     if not done:
         return None
-    found = means(done, positive)
+    found = _means(done, draws)
     labels = Counter(label for cell in done for label in _labels(cell))
     test_images = round(sum(labels.values()) / len({cell.entry.seed for cell in done}))
     share = max(labels.values()) / sum(labels.values())
@@ -222,18 +241,16 @@ def _failed_row(method: str, cells: Sequence[Cell]) -> Row | None:
     return Row(method=method, label=entry.label, recipe=entry.recipe, status="failed", notes=notes)
 
 
-def _ranked(rows: Sequence[Row]) -> list[Row]:
-    """Give ranks 1, 2, 2, 4 ... by F1; the rows without a rank come last."""
+def _ranked(rows: Sequence[Row], draws: Draws) -> tuple[list[Row], Pairs]:
+    """Give ranks; the rows without one come last."""
     order = ("ranked", "not ranked", "under-trained")
     ordered = sorted(rows, key=lambda row: (order.index(row.status), -_value(row), row.method))
-    ranked: list[Row] = []
-    for place, row in enumerate(ordered, start=1):
-        if row.status != "ranked":
-            ranked.append(row)
-            continue
-        equal = bool(ranked) and _value(ranked[-1]) - _value(row) < SAME
-        ranked.append(replace(row, rank=ranked[-1].rank if equal else place))
-    return ranked
+    pairs = pairs_of({row.method: row.cells for row in ordered if row.status == "ranked"}, draws)
+    ranked = [
+        replace(row, rank=pairs.rank(row.method, RANKED_BY)) if row.status == "ranked" else row
+        for row in ordered
+    ]
+    return sorted(ranked, key=lambda row: math.inf if row.rank is None else row.rank), pairs
 
 
 def _value(row: Row) -> float:

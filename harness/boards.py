@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
+from harness.board_pairs import Pairs
 from harness.board_rows import Row, rows_of
 from harness.comparisons import Comparison, Context, comparisons_of
 from harness.published import Published
@@ -33,6 +34,7 @@ class Section:
 
     recipe: str
     rows: tuple[Row, ...]
+    pairs: Pairs = field(default_factory=Pairs)
 
     @property
     def uneven(self) -> bool:
@@ -96,7 +98,7 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
     positive = dataset.get("positive")
     classes = tuple(dataset.get("classes", ()))
     sections = tuple(
-        Section(recipe, tuple(rows_of([c for c in cells if c.entry.recipe == recipe], positive)))
+        _section(recipe, [c for c in cells if c.entry.recipe == recipe], positive)
         for recipe in sorted({c.entry.recipe for c in cells}, key=_recipe_order)
     )
     rows = [row for section in sections for row in section.rows]
@@ -117,11 +119,16 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
         sections=sections,
         comparisons=comparisons,
         context=context,
-        cautions=tuple(unique(_cautions(dataset, done, sections, protocol))),
-        devices=tuple(sorted({_device(cell.manifest["device"]) for cell in done})),
+        cautions=tuple(unique(filter(None, _cautions(dataset, done, sections, protocol)))),
+        devices=tuple(sorted({_device(cell.manifest["device"]) for cell in done if cell.manifest["device"]})),
         versions=_versions(done),
         superseded=superseded,
     )
+
+
+def _section(recipe: str, cells: Sequence[Cell], positive: str | None) -> Section:
+    rows, pairs = rows_of(cells, positive)
+    return Section(recipe, tuple(rows), pairs)
 
 
 def _dataset(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -168,14 +175,29 @@ def _cautions(
         yield "This split ignores patients: images of one patient lie in the training and in the test part."
     if cells and not grouped and not problems:
         yield "No patients are known: images of one patient may lie in the training and in the test part."
+    yield from unique(_shared(cell.manifest["dataset"].get("on_two_sides")) for cell in cells)
     skipped = unique(str(name) for cell in cells for name in cell.manifest["dataset"].get("skipped", ()))
     if skipped:
         more = f" and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
         yield f"Left out as unreadable (--skip-bad): {', '.join(skipped[:SHOWN])}{more}."
     if any(section.uneven for section in sections):
         yield "Not every row rests on the same seeds and folds: see the column 'Seeds' and the notes."
-    if len({cell.manifest.get("engine") for cell in cells}) > 1:
+    if len({cell.manifest["engine"] for cell in cells if cell.manifest.get("engine")}) > 1:
         yield "The rows were computed by different versions of the harness's own code."
+
+
+def _shared(found: Mapping[str, Any] | None) -> str:
+    """Say what the test part shares with the others, '' when nothing is known or shared."""
+    said = []
+    if found and found["groups"]:
+        said.append(
+            f"{found['groups']} of the {found['tested_groups']} patients that are tested are trained on too"
+        )
+    if found and found["identical"]:
+        pairs = [f"{test} = {other}" for test, other in found["identical"][:SHOWN]]
+        more = f" and {len(found['identical']) - SHOWN} more" if len(found["identical"]) > SHOWN else ""
+        said.append(f"test images that are identical to images trained on: {', '.join(pairs)}{more}")
+    return f"This split leaks: {'; '.join(said)}." if said else ""
 
 
 def _device(device: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ from urllib.error import URLError
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 from harness.errors import FetchError, NoNetwork, UsageError
+from harness.folders import cache_folder
 from harness.types import Progress
 
 __all__ = ["Refused", "download", "host_reachable", "mirrored", "sole_use"]
@@ -134,11 +135,16 @@ def mirrored(url: str, mirror: str | None = None) -> str:
 
 @contextmanager
 def sole_use(path: Path, progress: Progress | None = None) -> Iterator[None]:
-    """Hold `path` against every other process that asks for it so; wait for the one that does."""
+    """Hold `path` against every other process that asks for it so; wait for the one that does.
+
+    The lock lies in the cache: the folder of `path` is often somebody else's.
+    """
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(path.name + ".lock"))
+    locks = cache_folder() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{hashlib.sha256(bytes(path.absolute())).hexdigest()[:32]}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

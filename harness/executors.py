@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["WORKER_MEMORY_MB", "executor_of", "in_process", "local_processes", "sensible_workers"]
 
 WORKER_MEMORY_MB = 3000
-"""What a worker is given where their number is chosen; the largest baseline peaked at 1600 MB in `smoke`."""
+"""What a worker is given where their number is chosen; the largest baseline stays below it in `quick` on a CPU."""
 
 REPORT_SECONDS = 0.2
+LAST_WORDS_SECONDS = 1.0
 LONGEST_REPORT = 200  # characters; with its key far below the 4096 bytes that a pipe takes in one piece
 
 
@@ -93,6 +94,7 @@ def _pooled(cells: Sequence[Cell], workers: int, report: Report) -> Iterator[Out
         pool.shutdown(wait=False, cancel_futures=True)
         lifeline.close()
         told.close()
+        listener.join(LAST_WORDS_SECONDS)
 
 
 def _listen(heard: Connection, cells: dict[str, Cell], report: Report) -> None:
@@ -110,7 +112,7 @@ class _Worker:
     """One process of a pool: it tells its parent what it does, and ends with it."""
 
     told: Connection
-    said_at: float = 0.0
+    said: tuple[str, float] = ("", 0.0)
 
     this: ClassVar[_Worker]
 
@@ -126,9 +128,10 @@ class _Worker:
         return execute(cell, cls.this.tell)
 
     def tell(self, cell: Cell, what: str, fraction: float | None) -> None:
+        key, when = self.said
         now = time.monotonic()
-        if now - self.said_at >= REPORT_SECONDS:
-            self.said_at = now
+        if cell.key != key or now - when >= REPORT_SECONDS:
+            self.said = (cell.key, now)
             # Several processes write into one pipe without a lock, which a killed one would keep.
             self.told.send((cell.key, what[:LONGEST_REPORT], fraction))
 

@@ -26,7 +26,7 @@ __all__ = [
     "versions",
 ]
 
-NUMERICAL = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "pillow")
+NUMERICAL = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "pillow", "optuna")
 """Distributions whose version can change a prediction."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

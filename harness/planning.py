@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import machine, weights
 from harness.data.dataset import Dataset, open_dataset
-from harness.errors import DataError, HarnessError, ProtocolSkipped, UsageError
+from harness.errors import DataError, HarnessError, ProtocolSkipped, UnknownName, UsageError
 from harness.protocols import make_splits
 from harness.records import Record, finished, read_record
 from harness.registry import ModelPlugin, find_model
@@ -21,17 +21,21 @@ from harness.types import Progress, Split, digest_of, unique
 __all__ = ["TRIALS", "Cell", "Plan", "PlannedCell", "Request", "make_plan"]
 
 TRIALS = {"smoke": 1, "quick": 5, "paper": 20}
+USUAL_BACKBONES = ("vgg16", weights.SPLIT_NETWORK)
+"""The papers' backbone and what stands in for it; any other is named on the row."""
+CONTEXT = frozenset(("n_classes", "seed", "device"))
+"""Parameters of a factory that the harness gives."""
 RECIPES = ("auto", *TRIALS)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. `trials` None means the recipe's number."""
+    """What the user asked for. `trials` None means the recipe's number, no protocol the best that a dataset has."""
 
     datasets: tuple[str, ...]
     models: tuple[str, ...]
     out: Path
-    protocols: tuple[str, ...] = ("official",)
+    protocols: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     recipe: str = "auto"
     trials: int | None = None
@@ -46,6 +50,12 @@ class Request:
             raise UsageError(f"unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
         if self.trials is not None and self.trials < 0:
             raise UsageError(f"--trials must be 0 or more, got {self.trials}")
+        names = {name for model in self.models for name in (model, model.partition(":")[0])}
+        for name in self.parameters:
+            if name not in names:
+                raise UnknownName("model in --param", name, names)
+        if self.data_root is not None and not self.data_root.expanduser().is_dir():
+            raise UsageError(f"--data-root {str(self.data_root)!r} is no folder")
 
     @property
     def runs(self) -> Path:
@@ -70,7 +80,7 @@ class Cell:
     fold: int
     seed: int
     model: str
-    untuned: bool
+    variant: str | None
     recipe: str
     trials: int
     device: str
@@ -83,7 +93,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        return f"{self.model} (untuned)" if self.untuned else self.model
+        return self.model if self.variant is None else f"{self.model} ({self.variant})"
 
     @property
     def title(self) -> str:
@@ -94,7 +104,7 @@ class Cell:
     @property
     def slot(self) -> tuple[Any, ...]:
         """What its row is about, as `harness.records.slot` says it of a manifest."""
-        return (self.dataset_name, self.protocol, self.fold, self.model, self.untuned, self.recipe, self.seed)
+        return (self.dataset_name, self.protocol, self.fold, self.model, self.variant, self.recipe, self.seed)
 
 
 @dataclass(frozen=True)
@@ -178,7 +188,7 @@ def _absent_then(plan: Plan) -> list[str]:
 
 
 def _splits(request: Request, dataset: Dataset, plan: Plan) -> Iterator[Split]:
-    for protocol in unique(request.protocols):
+    for protocol in unique(request.protocols) or [_best_protocol(dataset, plan)]:
         for seed in unique(request.seeds):
             try:
                 yield from make_splits(protocol, dataset.samples, seed=seed)
@@ -188,6 +198,15 @@ def _splits(request: Request, dataset: Dataset, plan: Plan) -> Iterator[Split]:
                     plan.skipped.append(message)
             except DataError as error:
                 plan.problems.append(f"dataset {dataset.name!r}: {error}")
+
+
+def _best_protocol(dataset: Dataset, plan: Plan) -> str:
+    """Return 'official' where the dataset has a split, else what keeps patients together, else 'random'."""
+    if any(sample.split is not None for sample in dataset.samples):
+        return "official"
+    protocol = "group-kfold" if len(set(dataset.groups) - {None}) > 1 else "random"
+    plan.warnings.append(f"{dataset.name}: its authors give no split, so it runs under {protocol!r}")
+    return protocol
 
 
 class _FoundModel:
@@ -219,6 +238,21 @@ class _FoundModel:
         trial = dict(given.pop("trial", {}))
         return given, trial
 
+    def check(self, parameters: Mapping[str, Any]) -> None:
+        """Raise `UsageError` for a parameter that the factory doesn't have, or text where it has a number."""
+        assert self.factory is not None
+        known = inspect.signature(self.factory).parameters
+        if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            return
+        for name, value in parameters.items():
+            if name not in known or name in CONTEXT:
+                raise UnknownName(f"parameter of {self.plugin.label!r}", name, set(known) - CONTEXT)
+            default = known[name].default
+            if isinstance(default, int | float) and not isinstance(value, int | float):
+                raise UsageError(
+                    f"parameter {name!r} of {self.plugin.label!r}: expected a number as {default!r} is, got {value!r}"
+                )
+
     def pretrained(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         asks = getattr(self.factory, "pretrained", None)
         return tuple(asks(**parameters)) if asks is not None else ()
@@ -248,26 +282,46 @@ class _Setup:
             return 0
         return TRIALS[self.recipe] if self.request.trials is None else self.request.trials
 
+    def variant(self, parameters: Mapping[str, Any]) -> str | None:
+        """Return what tells the row from that of the same model as it comes: None when nothing does."""
+        asked, backbone = self.asked_parameters, parameters.get("backbone", USUAL_BACKBONES[0])
+        differing = [
+            "untuned" if self.trials == 0 else "",
+            f"{self.trials} trials" if self.trials not in (0, TRIALS[self.recipe]) else "",
+            str(backbone) if backbone not in USUAL_BACKBONES else "",
+            *(f"{name}={value}" for name, value in sorted(asked.items()) if name != "backbone"),
+        ]
+        return ", ".join(filter(None, differing)) or None
+
+    @property
+    def asked_parameters(self) -> dict[str, Any]:
+        """What `--param` says of this model."""
+        plugin, given = self.model.plugin, self.request.parameters
+        return {**given.get(plugin.name, {}), **given.get(plugin.label, {})}
+
     def cell(self, *, fetch: bool, progress: Progress | None) -> Cell:
         """Return the cell with the weights that are on the disk or, with `fetch`, can be downloaded."""
         plugin = self.model.plugin
         parameters, trial_parameters = self.model.recipe(self.recipe)
         parameters |= plugin.fixed
-        for name in (plugin.name, plugin.label):
-            parameters |= self.request.parameters.get(name, {})
+        parameters |= self.asked_parameters
         notes: list[str] = []
         found: list[weights.Weights] = []
         failure = self.model.failure
         if failure is None:
+            self.model.check(parameters)
             try:
                 if "backbone" in self.model.names:
                     explicit = parameters.get("backbone") or self.request.backbone
+                    parameters |= {} if explicit is None else {"backbone": explicit}
                     parameters["backbone"], note = weights.choose_backbone(
                         explicit, fetch=fetch, progress=progress
                     )
                     notes += [note] if note else []
                 names = self.model.pretrained(parameters)
                 found = [weights.obtain(n, progress) if fetch else weights.find(n) for n in names]
+            except UsageError:
+                raise  # a name that nothing has is the user's, not a model that failed
             except HarnessError as error:
                 failure = str(error)
         identity = self._identity(parameters, trial_parameters, found)
@@ -283,7 +337,7 @@ class _Setup:
             fold=self.split.fold,
             seed=self.split.seed,
             model=plugin.label,
-            untuned=self.untuned,
+            variant=self.variant(parameters),
             recipe=self.recipe,
             trials=self.trials,
             device=self.device,

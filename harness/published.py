@@ -12,18 +12,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import CardError
 from harness.metrics import Auc
 
-__all__ = ["PUBLISHED_METRICS", "Published", "PublishedRow", "PublishedTable", "Reading", "load_published"]
+__all__ = [
+    "PUBLISHED_METRICS",
+    "PUBLISHED_TIMES",
+    "STATED_METRICS",
+    "Published",
+    "PublishedRow",
+    "PublishedTable",
+    "Reading",
+    "Search",
+    "Tolerance",
+    "load_published",
+    "read_published",
+]
 
 PUBLISHED_METRICS = ("accuracy", "precision", "recall", "f1", "auc")
 """What the papers' tables report, in their order."""
 
+STATED_METRICS = (*PUBLISHED_METRICS, "specificity", "balanced_accuracy")
+"""What a row may report, in percent."""
+
+PUBLISHED_TIMES = ("fit_seconds", "predict_seconds_per_image")
+"""What a row may report of time, in seconds."""
+
 Text = Annotated[str, Field(min_length=1)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -38,8 +57,8 @@ class Reading(_Part):
     source: Text | None = None
 
     def covers(self, metric: str) -> bool:
-        """True when it is known how `metric` was computed. Accuracy needs no positive class."""
-        if metric == "accuracy":
+        """True when it is known how `metric` was computed. Accuracies need no positive class."""
+        if metric in ("accuracy", "balanced_accuracy"):
             return True
         return self.positive is not None and (metric != "auc" or self.auc is not None)
 
@@ -61,8 +80,32 @@ class Reading(_Part):
         return f"{positive}, {auc[self.auc]}"
 
 
+class Tolerance(_Part):
+    """How far ours may lie from a printed figure, in percentage points, and still reproduce it; and why.
+
+    `written` is when this was written down: of older runs it is no forecast.
+    """
+
+    reproduced: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+    reason: Text
+    written: AwareDatetime | None = None
+
+
+class Search(_Part):
+    """The sizes of test parts, least and most, that are searched for a matrix; and why these."""
+
+    sizes: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    reason: Text
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Search:
+        if self.sizes[0] > self.sizes[1]:
+            raise ValueError("the smaller size comes first")
+        return self
+
+
 class PublishedRow(_Part):
-    """One line of a table, in percent; what it does not report is None.
+    """One line of a table, metrics in percent, times in seconds; what it does not report is None.
 
     `models` are our names of the method, `decimals` how many were printed where the table's does not hold.
     """
@@ -74,18 +117,22 @@ class PublishedRow(_Part):
     recall: Percent | None = None
     f1: Percent | None = None
     auc: Percent | None = None
+    specificity: Percent | None = None
+    balanced_accuracy: Percent | None = None
+    fit_seconds: Seconds | None = None
+    predict_seconds_per_image: Seconds | None = None
     decimals: Annotated[int, Field(ge=0, le=4)] | None = None
     notes: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
     def _reports_something(self) -> PublishedRow:
-        if all(self[metric] is None for metric in PUBLISHED_METRICS):
+        if all(self[metric] is None for metric in STATED_METRICS):
             raise ValueError("a row without any number")
         return self
 
     def __getitem__(self, metric: str) -> float | None:
-        """Return one of `PUBLISHED_METRICS` by name, in percent."""
-        if metric not in PUBLISHED_METRICS:
+        """Return one of `STATED_METRICS` in percent, or of `PUBLISHED_TIMES` in seconds, by name."""
+        if metric not in (*STATED_METRICS, *PUBLISHED_TIMES):
             raise KeyError(metric)
         value: float | None = getattr(self, metric)
         return value
@@ -97,7 +144,8 @@ class PublishedTable(_Part):
     `test` counts its test images by class, where known; `other_images` says why it speaks of
     other images than the dataset's, and makes it context instead of a comparison.
     `decimals` is how many of a percentage were printed. `named_without_row` are our names of
-    methods that the text names and no row reports.
+    methods that the text names and no row reports. `tolerance` and `search` are what `harness verify`
+    judges by, written down before anything is run.
     """
 
     id: Text
@@ -108,6 +156,8 @@ class PublishedTable(_Part):
     test: dict[Text, Annotated[int, Field(ge=0)]] | None = None
     other_images: Text | None = None
     reading: Reading = Reading()
+    tolerance: Tolerance | None = None
+    search: Search | None = None
     rows: Annotated[tuple[PublishedRow, ...], Field(min_length=1, alias="row")]
     named_without_row: tuple[Text, ...] = ()
     notes: tuple[Text, ...] = ()
@@ -138,10 +188,11 @@ class PublishedTable(_Part):
 
 
 class Published(_Part):
-    """The published tables of one dataset."""
+    """The published tables of one dataset; `key` names them all at once: 'zhao2020'."""
 
     schema_version: Literal[1]
     dataset: Text
+    key: Text | None = None
     tables: Annotated[tuple[PublishedTable, ...], Field(alias="table")]
 
     @model_validator(mode="after")
@@ -157,23 +208,30 @@ def load_published(leaderboards: Path) -> dict[str, Published]:
 
     Raises `CardError` in one line: file, place in it, what is wrong.
     """
-    files = sorted(leaderboards.glob("*/published.toml"))
-    return {published.dataset: published for published in map(_read, files)}
+    return {path.parent.name: _of_folder(path) for path in sorted(leaderboards.glob("*/published.toml"))}
 
 
-def _read(path: Path) -> Published:
+def _of_folder(path: Path) -> Published:
     where = f"{path.parent.name}/{path.name}"
-    try:
-        published = Published.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise CardError(f"{where}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CardError(f"{where}: no valid TOML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        raise CardError(f"{where}: {'; '.join(_faults(error))}") from error
+    published = read_published(path, where)
     if published.dataset != path.parent.name:
         raise CardError(f"{where}: dataset is {published.dataset!r}, the folder {path.parent.name!r}")
     return published
+
+
+def read_published(path: Path, where: str) -> Published:
+    """Return the tables of one file of this format, whatever its name; errors as of `load_published`.
+
+    `where` is what errors call the file.
+    """
+    try:
+        return Published.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise CardError(f"{where}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CardError(f"{where}: no valid TOML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise CardError(f"{where}: {'; '.join(_faults(error))}") from error
 
 
 def _faults(error: ValidationError) -> Iterator[str]:

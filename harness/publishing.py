@@ -45,16 +45,16 @@ def publish(out: Path) -> list[Path]:
 
 
 def _state(out: Path) -> str:
-    """A digest of what boards are made from: manifests by name, size and time, published tables by content."""
+    """A digest of what boards are made from: manifests by name, size and time, tables and code by content."""
     from harness import __version__
-    from harness.sources import code_digest
 
     manifests = [
         [path.parent.name, path.stat().st_size, path.stat().st_mtime_ns]
         for path in sorted((out / "runs").glob(f"[!.]*/{MANIFEST}"))
     ]
     tables = [path.read_text("utf-8") for path in sorted(bundled("leaderboards").glob("*/published.toml"))]
-    return digest_of([__version__, code_digest("harness.boards"), manifests, tables])
+    code = [path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return digest_of([__version__, code, manifests, tables])
 
 
 def _stamp(out: Path) -> tuple[str | None, list[str]]:

@@ -110,35 +110,41 @@ def write_record(
 
     Raises `RecordError` in one line when the disk is full or the folder cannot be written; nothing is left behind.
     """
-    temporary = runs / f".tmp-{key}-{os.getpid()}"
-    with writable(runs):
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            stored = dict(manifest, schema_version=SCHEMA_VERSION, key=key, predictions=None)
-            if predictions is not None:
-                path = temporary / PREDICTIONS
-                predictions.write(path)
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                stored["predictions"] = {"sha256": digest, "rows": len(predictions.ids)}
-            text = json.dumps(stored, indent=1, ensure_ascii=False, allow_nan=False)
-            (temporary / MANIFEST).write_text(text + "\n", "utf-8")
-            _sync(temporary)
-            _replace(temporary, runs / key)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with writable(runs), whole_folder(runs / key) as temporary:
+        stored = dict(manifest, schema_version=SCHEMA_VERSION, key=key, predictions=None)
+        if predictions is not None:
+            path = temporary / PREDICTIONS
+            predictions.write(path)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            stored["predictions"] = {"sha256": digest, "rows": len(predictions.ids)}
+        text = json.dumps(stored, indent=1, ensure_ascii=False, allow_nan=False)
+        (temporary / MANIFEST).write_text(text + "\n", "utf-8")
     return Record(stored, runs / key)
 
 
 @contextlib.contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write below `folder` into one line."""
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place of `target` in one rename; of a block that raises nothing stays."""
+    temporary = target.with_name(f".tmp-{target.name}-{os.getpid()}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        _sync(temporary)
+        _replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def writable(folder: Path, option: str = "--out") -> Iterator[None]:
+    """Turn the operating system's refusals to write below `folder` into one line that names the option to change."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise RecordError(
-            f"cannot write to {str(folder)!r}: {reason}; choose another folder with --out"
+            f"cannot write to {str(folder)!r}: {reason}; choose another folder with {option}"
         ) from error
 
 
@@ -195,14 +201,14 @@ def forget_failures(runs: Path, slots: Collection[tuple[Any, ...]], keep: Collec
 
 
 def slot(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return (dataset, protocol, fold, model's label, untuned, recipe, seed) of a manifest."""
+    """Return (dataset, protocol, fold, model's label, variant, recipe, seed) of a manifest."""
     protocol, model = manifest["protocol"], manifest["model"]
     return (
         manifest["dataset"]["name"],
         protocol["name"],
         protocol["fold"],
         model["label"],
-        model["variant"] is not None,
+        model["variant"],
         manifest["recipe"],
         manifest["seed"],
     )

@@ -23,7 +23,7 @@ from harness.records import Predictions, finished, writable, write_record
 from harness.registry import find_model
 from harness.types import Progress, Split
 
-__all__ = ["Outcome", "Report", "carry_out", "execute"]
+__all__ = ["Outcome", "Report", "carry_out", "execute", "material_of", "of_dataset"]
 
 WAIT_SECONDS = 0.5
 
@@ -120,12 +120,12 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
         progress("opening", None)
         dataset = _opened(cell.dataset, cell.data_root, cell.skip_bad)
         split = _split(cell, dataset)
-        manifest |= _of_dataset(dataset, split)
+        manifest |= of_dataset(dataset, split)
         result = _computed(cell, dataset, split, progress)
     except RecordError:
         raise
-    except Exception as error:  # noqa: BLE001 - a model may raise anything; its row says what
-        message = " ".join(f"{error}".split()) or type(error).__name__
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; its row says what
+        message = _message(error)
         manifest["error"] = {
             "type": type(error).__name__,
             "message": message,
@@ -140,6 +140,15 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
         _predictions(dataset, split, result),
     )
     return None
+
+
+def _message(error: BaseException) -> str:
+    """Return one line that says what was raised and, of an error that isn't ours, where."""
+    said = " ".join(f"{error}".split()) or type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, HarnessError) or not frames:
+        return said
+    return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
 
 
 @lru_cache(maxsize=4)
@@ -157,29 +166,34 @@ def _split(cell: Cell, dataset: Dataset) -> Split:
 
 
 def _computed(cell: Cell, dataset: Dataset, split: Split, progress: Progress) -> Result:
-    from harness.store import DatasetStore
-
     if cell.threads:
         machine.limit_threads(cell.threads)
     plugin = find_model(cell.model)
-    store = DatasetStore(dataset, device=cell.device, split=split, seed=cell.seed, progress=progress)
-    material = Material(
-        store=store,
-        labels=dataset.labels,
-        groups=dataset.groups,
-        classes=tuple(dataset.card.classes),
-        rows={sample.id: row for row, sample in enumerate(dataset.samples)},
-        split=split,
-    )
     return run_model(
         plugin.load(),
-        material,
+        material_of(dataset, split, device=cell.device, seed=cell.seed, progress=progress),
         cell.parameters,
         trial_parameters=cell.trial_parameters,
         trials=cell.trials,
         seed=cell.seed,
         device=cell.device,
         progress=progress,
+    )
+
+
+def material_of(
+    dataset: Dataset, split: Split, *, device: str, seed: int, progress: Progress | None = None
+) -> Material:
+    """Return what a model is trained and tested on: these images, divided by this split."""
+    from harness.store import DatasetStore
+
+    return Material(
+        store=DatasetStore(dataset, device=device, split=split, seed=seed, progress=progress),
+        labels=dataset.labels,
+        groups=dataset.groups,
+        classes=tuple(dataset.card.classes),
+        rows={sample.id: row for row, sample in enumerate(dataset.samples)},
+        split=split,
     )
 
 
@@ -198,7 +212,7 @@ def _manifest(cell: Cell) -> dict[str, Any]:
             "parameters": cell.parameters,
             "trial_parameters": cell.trial_parameters,
             "tuned": False,
-            "variant": "untuned" if cell.untuned else None,
+            "variant": cell.variant,
         },
         "recipe": cell.recipe,
         "seed": cell.seed,
@@ -219,7 +233,8 @@ def _manifest(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
+def of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Return the parts of a manifest that speak of the dataset and its split."""
     card = dataset.card
     return {
         "dataset": {
@@ -232,6 +247,7 @@ def _of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
             "known_problems": list(card.known_problems),
             "n": {"train": len(split.train), "val": len(split.val), "test": len(split.test)},
             "skipped": list(dataset.skipped),
+            "on_two_sides": on_two_sides(dataset, split),
         },
         "protocol": {
             "name": split.protocol,
@@ -251,6 +267,22 @@ def _of_result(cell: Cell, manifest: dict[str, Any], result: Result) -> dict[str
         "notes": [*cell.notes, *result.notes],
         "durations": result.durations,
         "peak_memory_mb": round(machine.peak_memory_mb(), 1),
+    }
+
+
+def on_two_sides(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Return what the test part shares with training and validation: groups, and pairs of identical images."""
+    seen, tested = dataset.rows([*split.train, *split.val]), dataset.rows(split.test)
+    twins = {dataset.pixel_digests[row]: dataset.samples[row].id for row in seen}
+    known = [{dataset.groups[row] for row in rows} - {None} for rows in (seen, tested)]
+    return {
+        "groups": len(known[0] & known[1]),
+        "tested_groups": len(known[1]),
+        "identical": [
+            [dataset.samples[row].id, twins[dataset.pixel_digests[row]]]
+            for row in tested
+            if dataset.pixel_digests[row] in twins
+        ],
     }
 
 

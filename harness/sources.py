@@ -21,6 +21,7 @@ ENGINE = (
     "harness.data.pixels",
     "harness.execution",
     "harness.images",
+    "harness.metrics",
     "harness.protocols",
     "harness.split_network",
     "harness.store",

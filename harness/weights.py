@@ -142,13 +142,16 @@ def _briefly(weights: Weights) -> str:
 
 
 def unavailable(weights: Weights) -> str:
-    """Return one line that says which weights are absent, why, and what to do."""
+    """Return one line that says which weights are absent, why, and what to do.
+
+    It stands on boards too, so it names no folder of this machine.
+    """
     urls = find_network(weights.network).urls
     if not urls:
         return f"weights of {weights.network!r} cannot be had: {weights.reason}; take another network"
     return (
         f"weights of {weights.network!r} cannot be had: {weights.reason}; put {_file_name(urls[0])} into "
-        f"{str(checkpoints_folder())!r} (TORCH_HOME), or connect to a network"
+        "hub/checkpoints of TORCH_HOME, or connect to a network"
     )
 
 

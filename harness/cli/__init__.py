@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from harness.cli import boards, datasets, models, run
+from harness.cli import boards, datasets, explain, models, run, submit, verify
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -25,8 +25,11 @@ app = typer.Typer(
 )
 run.add_to(app)
 boards.add_to(app)
+explain.add_to(app)
+submit.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
+verify.add_to(app)
 
 
 @app.callback(invoke_without_command=True)

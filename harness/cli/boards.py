@@ -20,4 +20,4 @@ def board(out: options.Out = Path("leaderboards")) -> None:
 
     for path in publish(out):
         typer.echo(path.read_text("utf-8"))
-        say(f"written: {path} (.csv, .tex, .json beside it)")
+        say(f"written: {path} (.csv, .pairs.csv, .tex, .json beside it)")

@@ -47,6 +47,8 @@ def seed_list(text: str) -> tuple[int, ...]:
         else:
             for part in filter(None, (p.strip() for p in text.split(","))):
                 first, _, last = part.partition("-")
+                if int(last or first) < int(first):
+                    raise UsageError(f"--seeds {text!r}: {part!r} runs backwards")
                 seeds += range(int(first), int(last or first) + 1)
     except ValueError as error:
         raise UsageError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.errors import DatasetMissing, RecordError, UsageError
+from harness.errors import DatasetMissing, UsageError
 
 if TYPE_CHECKING:
     from harness.planning import Plan, Request
@@ -43,7 +43,11 @@ def run(
     ] = None,
     protocol: Annotated[
         list[str] | None,
-        typer.Option("-p", "--protocol", help="official, random, group-kfold [default: official]."),
+        typer.Option(
+            "-p",
+            "--protocol",
+            help="official, random, group-kfold [default: official; group-kfold or random without a split].",
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")] = "1",
     recipe: Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")] = "auto",
@@ -78,7 +82,7 @@ def run(
         datasets=_datasets(options.names(dataset), everything or bool(model), data_root),
         models=_models(options.names(model), everything or bool(dataset)),
         out=out,
-        protocols=options.names(protocol) or ("official",),
+        protocols=options.names(protocol),
         seeds=options.seed_list(seeds),
         recipe=recipe,
         trials=trials,
@@ -158,7 +162,8 @@ def _run(request: Request, workers: int | None, dry_run: bool) -> int:
                 if outcome.status == "failed":
                     failed.append(outcome)
     finally:
-        _publish(request.out)
+        if any(request.runs.glob("[!.]*")):
+            _publish(request.out, {(p.cell.dataset_name, p.cell.protocol) for p in plan.cells})
     for outcome in failed:
         say(f"failed: {outcome.cell.title}: {outcome.message}", style="red")
     for problem in plan.problems:
@@ -166,21 +171,16 @@ def _run(request: Request, workers: int | None, dry_run: bool) -> int:
     return 1 if failed or plan.problems else 0
 
 
-def _publish(out: Path) -> None:
+def _publish(out: Path, asked: set[tuple[str, str]]) -> None:
+    """Write every board, print those that were asked for."""
     from harness.cli.live import say
     from harness.publishing import publish
 
-    try:
-        files = publish(out)
-    except RecordError as error:
-        if any((out / "runs").glob("[!.]*")):
-            raise
-        say(f"no board: {error}")
-        return
-    for path in files:
-        typer.echo()
-        typer.echo(path.read_text("utf-8"))
-        say(f"written: {path} (.csv, .tex, .json beside it)")
+    for path in publish(out):
+        if (path.parent.name, path.stem) in asked:
+            typer.echo()
+            typer.echo(path.read_text("utf-8"))
+            say(f"written: {path} (.csv, .pairs.csv, .tex, .json beside it)")
 
 
 def _print_plan(plan: Plan, request: Request, workers: int) -> None:
@@ -209,8 +209,6 @@ def _overview(plan: Plan) -> list[str]:
     lines: dict[str, list[str]] = {}
     for planned in plan.cells:
         cell = planned.cell
-        board = f"{cell.dataset_name} {cell.protocol} ({cell.recipe}, {cell.trials or 'no'} trials)"
-        if cell.untuned:
-            continue
+        board = f"{cell.dataset_name} {cell.protocol} ({cell.recipe})"
         lines.setdefault(board, []).append(cell.label + (" ✓" if planned.done else ""))
     return [f"  {board}: {', '.join(dict.fromkeys(labels))}" for board, labels in lines.items()]

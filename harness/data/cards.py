@@ -252,8 +252,11 @@ NESTED: dict[str, type[BaseModel]] = {"fetch": Fetch, "window": Window}
 
 
 def _complaint(error: ValidationError) -> str:
-    """Return the first of pydantic's complaints in the words of this project, and how many more there are."""
-    first, *others = error.errors()
+    """Return one of pydantic's complaints in the words of this project, and how many more there are.
+
+    An unknown key comes first: a misspelt one is the reason why another is missing.
+    """
+    first, *others = sorted(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "value_error":
         key = key.replace("list_file", "list")  # pydantic calls a key that is not there by its attribute

@@ -10,14 +10,24 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from harness.data.cards import Card
+from harness.data.pictures import (
+    FAINT_INK,
+    INK,
+    PAPER,
+    Pixels,
+    font,
+    line_height,
+    shortened,
+    thumbnail,
+    wrapped,
+)
 from harness.errors import HarnessError
 from harness.types import Sample
 
-__all__ = ["Pictured", "Pixels", "contact_sheet", "shortened"]
+__all__ = ["Pictured", "contact_sheet"]
 
 COLUMNS = 6
 THUMBNAIL_PX = 176
@@ -25,16 +35,6 @@ GAP_PX = 8
 LINE_PX = 17
 TITLE_PX, TEXT_PX, ID_PX = 20, 13, 11
 """Heights of the letters of the title, of the lines below it and of the ids."""
-
-PAPER, INK, FAINT_INK, MOUNT = 255, 0, 96, 176
-
-Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-
-
-class Pixels(Protocol):
-    """The images of a dataset by row: uint8 (H, W)."""
-
-    def image(self, row: int) -> np.ndarray: ...
 
 
 class Pictured(Protocol):
@@ -60,17 +60,6 @@ def contact_sheet(dataset: Pictured, path: Path, *, per_class: int = 12, seed: i
     return path
 
 
-def shortened(text: str, font: Font, width_px: float) -> str:
-    """Return the text, its middle replaced by an ellipsis where it is wider than `width_px`."""
-    if font.getlength(text) <= width_px:
-        return text
-    for kept in range(len(text) - 1, 0, -1):
-        short = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
-        if font.getlength(short) <= width_px:
-            return short
-    return "…"
-
-
 @dataclass(frozen=True)
 class _Block:
     """A class: its heading and the rows of the dataset that stand for it."""
@@ -88,12 +77,12 @@ def _drawn(dataset: Pictured, per_class: int, seed: int) -> Image.Image:
     width = COLUMNS * (THUMBNAIL_PX + GAP_PX) + GAP_PX
     header = _header(dataset, width - 2 * GAP_PX)
     blocks = _blocks(dataset, per_class, seed)
-    top = GAP_PX + sum(_line_height(size) for _, size in header) + GAP_PX
+    top = GAP_PX + sum(line_height(size) for _, size in header) + GAP_PX
     sheet = Image.new("L", (width, top + sum(block.height for block in blocks)), PAPER)
     draw, y = ImageDraw.Draw(sheet), GAP_PX
     for line, size in header:
-        draw.text((GAP_PX, y), line, fill=INK, font=_font(size))
-        y += _line_height(size)
+        draw.text((GAP_PX, y), line, fill=INK, font=font(size))
+        y += line_height(size)
     y, pixels = top, dataset.pixels()
     for block in blocks:
         _draw_block(sheet, y, block, dataset.samples, pixels)
@@ -107,8 +96,8 @@ def _header(dataset: Pictured, width_px: int) -> list[tuple[str, int]]:
     counts = ", ".join(f"{len(rows)} {name}" for name, rows in _rows_by_class(dataset).items())
     title = card.title if card.title == card.name else f"{card.title} ({card.name})"
     lines = [f"{len(dataset.samples)} images: {counts}", f"Licence: {card.licence}"]
-    text = [(line, TEXT_PX) for long in lines for line in _wrapped(long, _font(TEXT_PX), width_px)]
-    return [(line, TITLE_PX) for line in _wrapped(title, _font(TITLE_PX), width_px)] + text
+    text = [(line, TEXT_PX) for long in lines for line in wrapped(long, font(TEXT_PX), width_px)]
+    return [(line, TITLE_PX) for line in wrapped(title, font(TITLE_PX), width_px)] + text
 
 
 def _rows_by_class(dataset: Pictured) -> dict[str, list[int]]:
@@ -129,46 +118,15 @@ def _blocks(dataset: Pictured, per_class: int, seed: int) -> list[_Block]:
 def _draw_block(
     sheet: Image.Image, top: int, block: _Block, samples: Sequence[Sample], pixels: Pixels
 ) -> None:
-    draw, font = ImageDraw.Draw(sheet), _font(ID_PX)
-    heading = shortened(block.heading, _font(TEXT_PX), sheet.width - 2 * GAP_PX)
-    draw.text((GAP_PX, top), heading, fill=INK, font=_font(TEXT_PX))
+    draw, letters = ImageDraw.Draw(sheet), font(ID_PX)
+    heading = shortened(block.heading, font(TEXT_PX), sheet.width - 2 * GAP_PX)
+    draw.text((GAP_PX, top), heading, fill=INK, font=font(TEXT_PX))
     for place, row in enumerate(block.rows):
         x = GAP_PX + place % COLUMNS * (THUMBNAIL_PX + GAP_PX)
         y = top + LINE_PX + 6 + place // COLUMNS * (THUMBNAIL_PX + LINE_PX + GAP_PX)
-        sheet.paste(_thumbnail(pixels.image(row)), (x, y))
-        name = shortened(samples[row].id, font, THUMBNAIL_PX)
-        draw.text((x, y + THUMBNAIL_PX + 1), name, fill=FAINT_INK, font=font)
-
-
-def _thumbnail(pixels: np.ndarray) -> Image.Image:
-    """Return the image on a grey square, its shape kept."""
-    height, width = pixels.shape
-    scale = THUMBNAIL_PX / max(height, width)
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    square = Image.new("L", (THUMBNAIL_PX, THUMBNAIL_PX), MOUNT)
-    small = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
-    square.paste(small, ((THUMBNAIL_PX - size[0]) // 2, (THUMBNAIL_PX - size[1]) // 2))
-    return square
-
-
-def _wrapped(text: str, font: Font, width_px: int) -> list[str]:
-    """Return the text in lines that fit, broken at spaces; a word too long for a line is shortened."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width_px:
-            lines[-1] = longer
-        else:
-            lines.append(shortened(word, font, width_px))
-    return [line for line in lines if line]
-
-
-def _font(size_px: int) -> Font:
-    return ImageFont.load_default(size_px)
-
-
-def _line_height(size_px: int) -> int:
-    return size_px + 6
+        sheet.paste(thumbnail(pixels.image(row), THUMBNAIL_PX), (x, y))
+        name = shortened(samples[row].id, letters, THUMBNAIL_PX)
+        draw.text((x, y + THUMBNAIL_PX + 1), name, fill=FAINT_INK, font=letters)
 
 
 def _write(sheet: Image.Image, path: Path) -> None:

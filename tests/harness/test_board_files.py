@@ -30,7 +30,8 @@ def written(tmp_path: Path, *records: Record, dataset: str = "made") -> dict[str
     if (tmp_path / "published").is_dir():
         published = load_published(tmp_path / "published")
     (board,) = build_boards(records, published)
-    return {path.suffix: path.read_text("utf-8") for path in write_board(board, tmp_path / "out")}
+    paths = write_board(board, tmp_path / "out")
+    return {path.name.removeprefix("official"): path.read_text("utf-8") for path in paths}
 
 
 def nasty_records() -> list[Record]:
@@ -113,7 +114,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_no_half_of_a_new_one(tmp_p
         written(tmp_path, record_of(BETTER))
     folder = tmp_path / "out" / "made"
     assert sorted(path.name for path in folder.iterdir()) == [
-        f"official.{e}" for e in ("csv", "json", "md", "tex")
+        f"official.{e}" for e in ("csv", "json", "md", "pairs.csv", "tex")
     ]
     assert (folder / "official.md").read_text("utf-8") == before[".md"]
 
@@ -132,9 +133,9 @@ def test_a_name_never_leaves_the_folder(tmp_path, name):
 
 def test_markdown_tables_keep_their_columns_whatever_the_names(tmp_path):
     markdown = written(tmp_path, *nasty_records())[".md"]
-    (table,) = tables_of(markdown)
-    assert {len(row) for row in table} == {14}
-    assert len(table) == 2 + 3
+    ranks, others = tables_of(markdown)
+    assert [{len(row) for row in table} for table in (ranks, others)] == [{9}, {6}]
+    assert [len(ranks), len(others)] == [2 + 3, 2 + 2]
 
 
 def test_nothing_in_a_name_becomes_markdown(tmp_path):
@@ -144,7 +145,8 @@ def test_nothing_in_a_name_becomes_markdown(tmp_path):
         r"(?<!\\)[`$*](?!\*|\*\*)", re.sub(r"^- \*\*[^*]+\*\*|^  ", "", markdown, flags=re.M)
     )
     assert [line for line in markdown.splitlines() if line.startswith("#")][1:] == [
-        f"## Recipe {board_markdown.escaped(NASTY)}"
+        f"## Recipe {board_markdown.escaped(NASTY)}",
+        "### Other metrics",
     ]
 
 
@@ -225,7 +227,7 @@ def test_json_says_everything_and_no_number_that_is_none(tmp_path):
     undefined = record_of([[30, 0], [0, 0]], model__label="x")
     records = [record_of(GOOD, seed=0), failed_record(model__label="y")]
     said = json.loads(written(tmp_path, *records)[".json"])
-    assert said["schema_version"] == 1
+    assert said["schema_version"] == 2
     cell = said["rows"][0]["cells"][0]
     assert cell["key"] == records[0].key
     assert cell["confusion"] == GOOD
@@ -250,7 +252,7 @@ named_without_row = ["svm"]
 reading = { positive = "non-COVID", auc = "hard-labels" }
 [[table.row]]
 method = "Net"
-model = "resnet"
+models = ["resnet"]
 accuracy = 90.0
 f1 = 91.5
 auc = 90.0
@@ -279,13 +281,15 @@ def compared(tmp_path):
 
 
 def test_a_difference_stands_beside_ours_to_the_digits_that_were_printed(compared):
-    table = tables_of(compared)[1]
+    table = tables_of(compared)[-1]
     assert [row[:3] for row in table[2:]] == [
         ["Net", "", "90.00"],
         ["", "resnet, quick", "90.00 (+0.00)"],
+        ["", "95 % interval", "[76.9, 96.0]"],
         ["Other", "", "50"],
         ["", "not run", "-"],
         ["-", "svm, quick", "95.00"],
+        ["", "95 % interval", "[83.5, 98.6]"],
     ]
     assert table[3][5] == "90.00 (-1.50)"
     assert table[3][3] == "90.00"
@@ -308,19 +312,106 @@ def test_what_is_not_comparable_is_shown_as_such(compared):
 
 def test_rows_without_a_rank_say_so_in_its_place(tmp_path):
     records = [record_of(GOOD), record_of(COIN, model__label="coin"), failed_record(model__label="f")]
-    (table,) = tables_of(written(tmp_path, *records)[".md"])
+    table, _ = tables_of(written(tmp_path, *records)[".md"])
     assert [row[:2] for row in table[2:]] == [["1", "svm"], ["under-trained", "coin"], ["failed", "f"]]
 
 
 def test_a_row_from_scratch_says_so_in_its_name(tmp_path):
     weights = [{"network": "vgg16", "sha256": None, "reason": "no network"}]
-    (table,) = tables_of(written(tmp_path, record_of(GOOD, model__label="vgg16", weights=weights))[".md"])
+    table, _ = tables_of(written(tmp_path, record_of(GOOD, model__label="vgg16", weights=weights))[".md"])
     assert table[2][1] == "vgg16, from scratch"
 
 
-def test_several_seeds_show_their_deviation(tmp_path):
+def test_several_seeds_show_their_deviation_apart_from_the_interval(tmp_path):
     records = [record_of(GOOD, seed=0), record_of(BETTER, seed=1)]
+    ranks, _, seeds = tables_of(written(tmp_path, *records)[".md"])
+    assert ranks[2][2].startswith("92.50 [")
+    assert seeds[0][:2] == ["Method", "Accuracy"]
+    assert seeds[2][:2] == ["svm", "3.54"]
+
+
+def test_one_seed_has_no_table_of_deviations(tmp_path):
+    assert "over seeds" not in written(tmp_path, record_of(GOOD))[".md"]
+
+
+def test_every_number_stands_with_its_interval(tmp_path):
+    """Wilson (1927) of 36 of 40 and of 18 of 20, by hand: .7695 to .9604 and .6990 to .9721."""
+    ranks, others = tables_of(written(tmp_path, record_of(GOOD))[".md"])
+    assert ranks[2][4] == "90.00 [76.9, 96.0]"
+    assert others[0][:4] == ["Method", "Precision", "Recall", "Spec."]
+    assert others[2][2:4] == ["90.00 [69.9, 97.2]"] * 2
+
+
+def test_intervals_are_read_as_text_and_not_as_links(tmp_path):
+    markdown = written(tmp_path, record_of(GOOD))[".md"]
+    assert "90.00 [76.9, 96.0]" in markdown
+    assert board_markdown.escaped("[1, 2](x)") == "\\[1, 2\\](x)"
+    assert board_markdown.escaped("<.001 <b>") == "<.001 \\<b\\>"
+
+
+def test_slices_without_patients_are_said_to_make_the_intervals_too_narrow(tmp_path):
+    groups = [f"patient {row // 2}" for row in range(40)]
+    assert "Per slice: too narrow" in written(tmp_path / "a", record_of(GOOD))[".md"]
+    grouped = written(tmp_path / "b", record_of(GOOD, groups))[".md"]
+    assert "Per slice" not in grouped
+    assert "bootstrap over 20 groups" in " ".join(grouped.split())
+
+
+def test_a_number_without_an_interval_says_why(tmp_path):
+    """The one patient of a class says nothing of how patients differ."""
+    groups = ["patient 0"] * 20 + [f"patient {row}" for row in range(1, 21)]
+    texts = written(tmp_path, record_of(GOOD, groups))
+    assert "90.00 (no interval)" in texts[".md"]
+    reason = "one class has a single unit: its spread is not known"
+    assert f"Accuracy of svm: {reason}" in " ".join(texts[".md"].split())
+    said = json.loads(texts[".json"])["rows"][0]["metrics"]["accuracy"]["interval"]
+    assert said == {"low": None, "high": None, "method": "none", "per_slice": False, "reason": reason}
+
+
+def test_pairs_show_their_adjusted_p_and_what_the_test_part_can_show(tmp_path):
+    records = [
+        record_of(GOOD, model__label="a"),
+        record_of(GOOD, model__label="b"),
+        record_of([[15, 5], [4, 16]], model__label="c"),
+    ]
     texts = written(tmp_path, *records)
-    (table,) = tables_of(texts[".md"])
-    assert table[2][2] == "92.5±3.5"
-    assert "$\\pm$" in texts[".tex"]
+    *_, pairs = tables_of(texts[".md"])
+    assert [row[:2] for row in pairs[2:]] == [["1", "a"], ["2", "b"], ["3", "c"]]
+    assert pairs[3][2] == "1.000"
+    prose = " ".join(texts[".md"].split())
+    assert "Accuracy: McNemar, mid-p; AUC: DeLong" in prose
+    assert "The smallest difference these test images can show" in prose
+    check_latex(texts[".tex"])
+
+
+def test_the_file_of_pairs_holds_each_pair_once_a_metric(tmp_path):
+    records = [record_of(c, model__label=name) for name, c in {"a": GOOD, "b": BETTER, "c": GOOD}.items()]
+    texts = written(tmp_path, *records)
+    lines = list(csv.DictReader(texts[".pairs.csv"].splitlines()))
+    assert [(line["metric"], line["first"], line["second"]) for line in lines[:3]] == [
+        ("f1", "b", "a"),
+        ("f1", "b", "c"),
+        ("f1", "a", "c"),
+    ]
+    assert len(lines) == 9
+    tests = json.loads(texts[".json"])["pairs"]["quick"]["tests"]
+    of_json = [test["metrics"][metric]["p_holm"] for metric in ("f1", "accuracy", "auc") for test in tests]
+    assert [float(line["p_holm"]) for line in lines] == of_json
+
+
+def test_more_methods_than_a_page_has_room_for_have_no_table_of_pairs(tmp_path):
+    records = [record_of(GOOD, model__label=f"m{number:02d}") for number in range(13)]
+    texts = written(tmp_path, *records)
+    assert "### Pairs" not in texts[".md"]
+    assert len(texts[".pairs.csv"].splitlines()) == 1 + 3 * 78
+
+
+def test_csv_and_json_hold_the_same_bounds(tmp_path):
+    texts = written(tmp_path, record_of(GOOD))
+    (line,) = csv.DictReader(texts[".csv"].splitlines())
+    said = json.loads(texts[".json"])["rows"][0]["metrics"]["f1"]["interval"]
+    assert [float(line["f1_low"]), float(line["f1_high"]), line["f1_interval"]] == [
+        said["low"],
+        said["high"],
+        "bootstrap over 40 images",
+    ]

@@ -16,7 +16,7 @@ COIN = [[10, 10], [10, 10]]
 
 
 def rows(*records, positive="COVID"):
-    return rows_of(read_cells([entry_of(record) for record in records]), positive)
+    return rows_of(read_cells([entry_of(record) for record in records]), positive)[0]
 
 
 def named(found):
@@ -67,19 +67,30 @@ def test_one_class_in_the_test_part_leaves_the_row_without_auc():
     assert row.status == "under-trained"
 
 
-def test_rows_are_ranked_by_f1_and_equal_ones_share_a_rank():
+SURE, FAIR = [[96, 4], [4, 96]], [[80, 20], [20, 80]]
+
+
+def test_a_row_that_is_better_beyond_chance_takes_a_rank_and_equal_ones_share_one():
     found = rows(
-        record_of(WORSE, model__label="d"),
-        record_of(GOOD, model__label="c"),
-        record_of(BETTER, model__label="a"),
-        record_of(GOOD, model__label="b"),
+        record_of(FAIR, model__label="d"),
+        record_of(SURE, model__label="c"),
+        record_of(SURE, model__label="b"),
     )
-    assert named(found) == [
-        ("a", "ranked", 1),
-        ("b", "ranked", 2),
-        ("c", "ranked", 2),
-        ("d", "ranked", 4),
-    ]
+    assert named(found) == [("b", "ranked", 1), ("c", "ranked", 1), ("d", "ranked", 3)]
+
+
+def test_rows_that_cannot_be_told_apart_share_a_rank_and_stand_in_the_order_of_f1():
+    found = rows(
+        record_of(GOOD, model__label="b"),
+        record_of(BETTER, model__label="a"),
+        record_of(GOOD, model__label="c"),
+    )
+    assert named(found) == [("a", "ranked", 1), ("b", "ranked", 1), ("c", "ranked", 1)]
+
+
+def test_the_order_of_records_changes_no_rank():
+    records = [record_of(c, model__label=name) for name, c in {"a": SURE, "b": FAIR, "c": SURE}.items()]
+    assert named(rows(*records)) == named(rows(*reversed(records)))
 
 
 def test_a_row_not_clearly_above_the_majority_class_is_under_trained():
@@ -179,3 +190,39 @@ def test_the_other_class_as_positive_gives_other_means():
     assert means([cell], "COVID")["recall"].value == 1.0
     assert means([cell], "non-COVID")["recall"].value == 0.75
     assert means([cell], "COVID", "hard-labels")["auc"].value == pytest.approx(0.875)
+
+
+def test_a_row_of_one_seed_has_closed_intervals_and_one_of_several_the_bootstrap():
+    (one,) = rows(record_of(GOOD))
+    (two,) = rows(record_of(GOOD, seed=0), record_of(BETTER, seed=1))
+    assert one.means["accuracy"].interval.method == "Wilson"
+    assert two.means["accuracy"].interval.method == "bootstrap over 40 images"
+    assert two.means["accuracy"].interval.low < two.means["accuracy"].value == pytest.approx(37 / 40)
+
+
+def test_seeds_on_the_same_images_make_the_interval_hardly_narrower():
+    """Five seeds that decide alike are one: five times the images would make it narrower by sqrt(5)."""
+    groups = [f"patient {row}" for row in range(40)]
+    (one,) = rows(record_of(GOOD, groups))
+    (five,) = rows(*(record_of(GOOD, groups, seed=seed) for seed in range(5)))
+    for metric in ("accuracy", "f1", "auc"):
+        first, second = one.means[metric].interval, five.means[metric].interval
+        assert (first.low, first.high) == pytest.approx((second.low, second.high))
+
+
+def test_the_images_of_all_folds_are_drawn():
+    records = []
+    for fold, confusion in enumerate([BETTER, WORSE]):
+        records.append(record_of(confusion, protocol__fold=fold, protocol__folds=2))
+        records[-1].frame["id"] = [f"{fold}-{row}" for row in range(40)]
+    (row,) = rows(*records)
+    interval = row.means["accuracy"].interval
+    assert interval.method == "bootstrap over 80 images"
+    assert row.means["accuracy"].value == pytest.approx(70 / 80)
+    assert interval.low < 70 / 80 < interval.high
+
+
+def test_a_metric_undefined_in_one_cell_has_no_interval_but_the_reason():
+    (row,) = rows(record_of(BETTER, seed=0), record_of([[0, 20], [0, 20]], seed=1))
+    interval = row.means["precision"].interval
+    assert (interval.low, interval.reason) == (None, row.means["precision"].reason)

@@ -36,7 +36,7 @@ def published(**changes: Any) -> Published:
 def rows(*records):
     cells = read_cells([entry_of(record) for record in records])
     recipes = list(dict.fromkeys(cell.entry.recipe for cell in cells))
-    return [row for r in recipes for row in rows_of([c for c in cells if c.entry.recipe == r], "COVID")]
+    return [row for r in recipes for row in rows_of([c for c in cells if c.entry.recipe == r], "COVID")[0]]
 
 
 def compared(table: Published, *records):

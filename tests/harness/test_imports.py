@@ -18,21 +18,42 @@ LAYERS = [
     ["harness.errors"],
     ["harness.types", "harness.folders", "harness.counters"],
     ["harness.images", "harness.machine", "harness.sources"],
-    ["harness.registry", "harness.download", "harness.unpacking", "harness.metrics"],
+    ["harness.registry", "harness.download", "harness.unpacking"],
+    ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
+    ["harness.intervals", "harness.paired"],
     ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
     ["harness.weights", "harness.testing", "harness.scaffold", "harness.records", "harness.fetch"],
-    ["harness.backbones", "harness.split_network", "harness.board_cells"],
+    ["harness.verify_tables"],
+    ["harness.verify_findings"],
+    ["harness.backbones", "harness.split_network", "harness.board_cells", "harness.explanation_data"],
+    ["harness.board_draws", "harness.board_pairs"],
     ["harness.store", "harness.tuning", "harness.board_rows", "harness.comparisons"],
+    ["harness.explanation_html", "harness.explanation_pictures"],
+    ["harness.explanation_files"],
     ["harness.boards"],
+    ["harness.verdicts"],
     ["harness.board_tables", "harness.execution", "harness.planning"],
     ["harness.board_markdown", "harness.board_latex", "harness.runs"],
-    ["harness.board_files", "harness.executors"],
+    ["harness.verify_report"],
+    ["harness.board_files", "harness.executors", "harness.explaining"],
+    ["harness.submissions"],
     ["harness.publishing"],
     ["harness.cli", "harness.__main__"],
 ]
 """Lower layers first; a module imports from its own layer and those before it."""
 
-HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "pandas", "optuna", "pyarrow", "matplotlib")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "optuna",
+    "pyarrow",
+    "matplotlib",
+    "jinja2",
+)
 
 
 def modules() -> dict[str, Path]:

@@ -163,7 +163,7 @@ from harness.machine import versions
 found = versions()
 print(*sorted(found), *({"torch", "numpy", "sklearn", "scipy", "PIL"} & set(sys.modules)))
 """
-    assert run(code) == "numpy pillow python scikit-learn scipy timm torch torchvision"
+    assert run(code) == "numpy optuna pillow python scikit-learn scipy timm torch torchvision"
 
 
 def test_versions_leave_out_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

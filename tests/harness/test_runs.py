@@ -117,10 +117,72 @@ def test_bad_arguments_are_one_line(
     assert not (tmp_path / "out" / "runs").exists()
 
 
-def test_an_unknown_parameter_of_a_model_is_said_on_its_row(harness: Run, tmp_path: Path) -> None:
-    done = harness("-m", "toy-bright", "--trials", "0", "--param", "toy-bright.slop=3")
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ["--param", "toy-bright.slop=3"],
+            "unknown parameter of 'toy-bright' 'slop'; you probably meant 'slope'",
+        ),
+        (["--param", "toy-bright.slope=steep"], "expected a number as 0.2 is, got 'steep'"),
+        (
+            ["--param", "toy-brigth.slope=3"],
+            "unknown model in --param 'toy-brigth'; you probably meant 'toy-bright'",
+        ),
+        (["--param", "svm.C=3"], "unknown model in --param 'svm'; known: toy-bright"),
+        (["--data-root", "absent"], "--data-root 'absent' is no folder"),
+    ],
+)
+def test_a_slip_of_the_pen_stops_the_run_before_anything_is_run(
+    harness: Run, tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    done = harness("-m", "toy-bright", "--trials", "0", *arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_row_with_parameters_of_its_own_stands_beside_the_one_without(harness: Run, tmp_path: Path) -> None:
+    harness("-m", "toy-bright")
+    done = harness("-m", "toy-bright", "--param", "toy-bright.slope=0.9")
+    assert "toy-bright (slope=0.9)" in done.stdout
+    assert "| toy-bright  " in done.stdout
+
+
+def test_a_row_with_another_number_of_trials_stands_beside_the_one_without(harness: Run) -> None:
+    harness("-m", "toy-bright")
+    harness("-m", "toy-bright", "--trials", "0")
+    done = harness("-m", "toy-bright", "--trials", "2")
+    for row in ("| toy-bright  ", "toy-bright (untuned)", "toy-bright (2 trials)"):
+        assert row in done.stdout
+
+
+def test_a_model_that_ends_the_program_costs_only_its_row(harness: Run, tmp_path: Path) -> None:
+    done = harness("-m", "toy-exit,toy-bright", "--trials", "0", "--workers", "1")
     assert done.returncode == 1
-    assert "slop" in manifests(tmp_path / "out")["toy-bright"]["error"]["message"]
+    assert "SystemExit: bye (toy_models.py, line" in done.stderr
+    assert manifests(tmp_path / "out")["toy-bright"]["status"] == "complete"
+
+
+def test_without_a_split_of_its_authors_a_dataset_runs_by_patient(
+    harness: Run, card: Path, tmp_path: Path
+) -> None:
+    lines = (card.parent / "files.csv").read_text().splitlines()
+    (card.parent / "files.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    done = harness("-m", "toy-bright", "--trials", "0")
+    assert "its authors give no split, so it runs under 'group-kfold'" in done.stderr
+    assert (tmp_path / "out/toy-ct/group-kfold.md").is_file()
+
+
+def test_a_split_that_leaks_is_called_so_on_the_board(harness: Run, card: Path, tmp_path: Path) -> None:
+    lines = (card.parent / "files.csv").read_text()
+    (card.parent / "files.csv").write_text(lines.replace("4-0.png,dark,p4,test", "4-0.png,dark,p0,test"))
+    (card.parent / "9-0.png").write_bytes((card.parent / "1-0.png").read_bytes())
+    done = harness("-m", "toy-bright", "--trials", "0")
+    assert "This split leaks: 1 of the 5 patients that are tested are trained on too" in done.stdout
+    assert "test images that are identical to images trained on" in " ".join(done.stdout.split())
+    shared = manifests(tmp_path / "out")["toy-bright"]["dataset"]["on_two_sides"]
+    assert shared == {"groups": 1, "tested_groups": 5, "identical": [["9-0.png", "1-0.png"]]}
 
 
 def test_a_failure_is_forgotten_when_its_cause_is_gone(harness: Run, tmp_path: Path) -> None:
@@ -237,8 +299,8 @@ def test_a_worker_that_is_killed_costs_only_its_cell(harness: Run, tmp_path: Pat
 
 def test_workers_report_what_they_do(harness: Run) -> None:
     done = harness("-m", "toy-bright", "--trials", "0", "-p", "random", "--seeds", "2", "--workers", "2")
-    assert "toy-ct random toy-bright seed 0: opening" in done.stderr
-    assert "toy-ct random toy-bright seed 1: opening" in done.stderr
+    assert "toy-ct random toy-bright (untuned) seed 0: opening" in done.stderr
+    assert "toy-ct random toy-bright (untuned) seed 1: opening" in done.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

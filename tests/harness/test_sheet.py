@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
 from harness.data.cards import Card
 from harness.data.dataset import open_dataset
-from harness.data.sheet import COLUMNS, GAP_PX, THUMBNAIL_PX, contact_sheet, shortened
+from harness.data.sheet import COLUMNS, GAP_PX, THUMBNAIL_PX, contact_sheet
 from harness.errors import HarnessError
 from harness.types import Sample
 
-FONT = ImageFont.load_default(11)
 DARK, BRIGHT = 31, 200
 
 
@@ -130,24 +129,6 @@ class TestWhereItIs:
         short = grey(contact_sheet(squares(1, 1), tmp_path / "short.png"))
         assert len(sheet) > len(short) + 60
         assert (sheet[:, -GAP_PX:] == 255).all()
-
-
-class TestShortened:
-    def test_a_text_that_fits_is_left_alone(self) -> None:
-        assert shortened("images/1.png", FONT, 300) == "images/1.png"
-
-    def test_a_long_one_loses_its_middle(self) -> None:
-        short = shortened("CT_COVID/2020.02.10.20021584-p6-52%0.png", FONT, 120)
-        first, last = short.split("…")
-        assert "CT_COVID/2020.02.10.20021584-p6-52%0.png".startswith(first)
-        assert "CT_COVID/2020.02.10.20021584-p6-52%0.png".endswith(last)
-        assert first
-        assert last.endswith("%0.png")
-
-    @pytest.mark.parametrize("width_px", [1, 12, 40, 90, 200])
-    def test_what_is_left_fits(self, width_px: int) -> None:
-        short = shortened("folder/" + "m" * 80 + ".png", FONT, width_px)
-        assert short == "…" or FONT.getlength(short) <= width_px
 
 
 class TestFailure:

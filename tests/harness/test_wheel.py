@@ -89,6 +89,7 @@ def test_the_wheel_carries_cards_lists_and_published_tables(wheel: Path) -> None
         "harness/bundled/datasets/ct-phantom/card.toml",
         "harness/bundled/leaderboards/sars-cov-2-ct/published.toml",
         "harness/bundled/leaderboards/covid-ct/published.toml",
+        "harness/templates/explanation.html",
         "harness/py.typed",
     ):
         assert wanted in names

@@ -47,6 +47,11 @@ class Crash(Bright):
         raise RuntimeError("the card caught fire")
 
 
+class Exit(Bright):
+    def fit(self, images, labels, *, validation=None, groups=None):
+        raise SystemExit("bye")
+
+
 class NotANumber(Bright):
     def predict_proba(self, images):
         return np.full((len(images), 2), np.nan)
@@ -71,6 +76,7 @@ ENTRY_POINTS = """
 [harness.models]
 toy-bright = toy_models:Bright
 toy-crash = toy_models:Crash
+toy-exit = toy_models:Exit
 toy-nan = toy_models:NotANumber
 toy-shape = toy_models:WrongShape
 toy-slow = toy_models:Slow

@@ -1,0 +1,167 @@
+"""What arithmetic says of each row of a table: which confusion matrices print as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.feasibility import (
+    MOST_WORK,
+    Conflict,
+    Figure,
+    Fits,
+    Parts,
+    Rounding,
+    contradictions,
+    fits,
+    smallest_conflicts,
+    work,
+)
+from harness.verify_tables import Claim, ClaimTable
+
+__all__ = ["OnSplit", "RowFinding", "findings_of"]
+
+MOST_WORK_OF_TABLE = 2 * MOST_WORK
+"""Pairs of (test part, TP) that the searches of all rows of a table may look at."""
+
+
+@dataclass(frozen=True)
+class OnSplit:
+    """What fits on one test part when its class `positive` is counted as such.
+
+    `conflicts` are the smallest sets of cells that must be wrong when nothing fits; None when the search
+    for them was too large.
+    """
+
+    whose: str
+    positive: str
+    positives: int
+    negatives: int
+    fits: Fits
+    conflicts: tuple[Conflict, ...] | None
+
+
+@dataclass(frozen=True)
+class RowFinding:
+    """`checked` are the figures held to a matrix; `contradictions` those that others of the row rule out.
+
+    `in_range` is what fits in the table's range of test sizes, None with the reason in `not_searched`.
+    `possible` is None when nothing was searched that could tell.
+    """
+
+    claim: Claim
+    checked: Mapping[str, Figure]
+    contradictions: tuple[str, ...]
+    in_range: Fits | None
+    not_searched: str | None
+    splits: tuple[OnSplit, ...]
+    possible: bool | None
+
+
+@dataclass
+class _Budget:
+    """What is left of the work that one table may cost."""
+
+    left: int = MOST_WORK_OF_TABLE
+
+    def pays(self, cost: int) -> bool:
+        affordable = cost <= min(self.left, MOST_WORK)
+        self.left -= cost if affordable else 0
+        return affordable
+
+
+def findings_of(table: ClaimTable, rounding: Rounding = "nearest") -> tuple[RowFinding, ...]:
+    """Return a finding a row: over the table's range of sizes, and on each test part, either class positive.
+
+    Where a search would be too large, the finding says so. Raises `ValueError` for a range of sizes
+    that is none.
+    """
+    budget = _Budget()
+    sizes, too_large = _sizes(table)
+    return tuple(_finding(table, claim, rounding, sizes, too_large, budget) for claim in table.rows)
+
+
+def _sizes(table: ClaimTable) -> tuple[Parts | None, str | None]:
+    try:
+        return Parts.of_sizes(*table.sizes), None
+    except ValueError as error:
+        if not table.tests:
+            raise
+        return None, str(error)
+
+
+def _finding(
+    table: ClaimTable,
+    claim: Claim,
+    rounding: Rounding,
+    sizes: Parts | None,
+    too_large: str | None,
+    budget: _Budget,
+) -> RowFinding:
+    checked = table.checkable(claim)
+    if not checked:
+        nothing = "no figure of this row is determined by a confusion matrix"
+        return RowFinding(claim, checked, (), None, nothing, (), None)
+    in_range = None
+    if sizes is not None:
+        in_range, too_large = _over_sizes(checked, sizes, rounding, budget)
+    splits = tuple(
+        _on_split(whose, positive, counts, checked, rounding, budget)
+        for whose, counts in table.tests
+        for positive in _in_order(counts, table.reading.positive)
+    )
+    return RowFinding(
+        claim=claim,
+        checked=checked,
+        contradictions=contradictions(checked, rounding),
+        in_range=in_range,
+        not_searched=None if in_range is not None else too_large,
+        splits=splits,
+        possible=_possible(table, splits, in_range),
+    )
+
+
+def _over_sizes(
+    checked: Mapping[str, Figure], sizes: Parts, rounding: Rounding, budget: _Budget
+) -> tuple[Fits | None, str | None]:
+    """What fits in the range, or why that was not searched."""
+    parts = len(sizes.positives)
+    if not budget.pays(parts):
+        return None, f"with {parts:,} test parts a row the table is too much work; name fewer sizes or rows"
+    pairs = work(checked, sizes, rounding)
+    if not budget.pays(pairs):
+        return None, f"{pairs:,} pairs of test part and TP are too much work; name fewer sizes or rows"
+    return fits(checked, sizes, rounding), None
+
+
+def _in_order(counts: Mapping[str, int], positive: str | None) -> list[str]:
+    """The classes, the one that the source counts as positive first."""
+    return sorted(counts, key=lambda name: (name != positive, name))
+
+
+def _on_split(
+    whose: str,
+    positive: str,
+    counts: Mapping[str, int],
+    checked: Mapping[str, Figure],
+    rounding: Rounding,
+    budget: _Budget,
+) -> OnSplit:
+    positives = counts[positive]
+    negatives = sum(counts.values()) - positives
+    part = Parts.of(positives, negatives)
+    found = fits(checked, part, rounding)
+    conflicts: tuple[Conflict, ...] | None = ()
+    if not found.count:
+        affordable = budget.pays((positives + 1) << len(checked))
+        conflicts = smallest_conflicts(checked, part, rounding) if affordable else None
+    return OnSplit(whose, positive, positives, negatives, found, conflicts)
+
+
+def _possible(table: ClaimTable, splits: tuple[OnSplit, ...], in_range: Fits | None) -> bool | None:
+    """Judged on the first test part, with the stated class positive, or either where none is stated."""
+    first = [split for split in splits if split.whose == table.tests[0][0]]
+    stated = [split for split in first if split.positive == table.reading.positive] or first
+    if stated:
+        return any(split.fits.count for split in stated)
+    return None if in_range is None else bool(in_range.count)

@@ -1,0 +1,353 @@
+"""What `harness verify` says, as Markdown that reads well in a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from harness.board_markdown import escaped
+from harness.board_tables import HEADINGS
+from harness.feasibility import LISTED, Conflict, Figure, Fits, Matrix, Rounding
+from harness.published import Tolerance
+from harness.verdicts import CellVerdict, RowVerdicts
+from harness.verify_findings import OnSplit, RowFinding
+from harness.verify_tables import Claim, ClaimTable
+
+__all__ = ["SCHEMA_VERSION", "Verified", "as_json", "report"]
+
+SCHEMA_VERSION = 1
+
+WIDTH = 110
+
+NAMES = HEADINGS | {
+    "specificity": "specificity",
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "fit_seconds": "training, s",
+    "predict_seconds_per_image": "prediction, s an image",
+}
+
+SHOWN = 3
+"""Matrices, and sets of wrong cells, that the Markdown names; the JSON lists more."""
+
+ROUNDED = {
+    "nearest": "rounded to the nearest (a tie either way)",
+    "truncate": "cut off after the last printed digit",
+    "either": "rounded or cut off, each cell for itself",
+}
+
+CANNOT_TELL = (
+    "A matrix that fits is possible, not proven: nobody has shown that the run gave it.",
+    "A row that fits none was not necessarily made up: a slip of the pen, another test part, means over "
+    "several runs, another rounding or averages over the classes look the same from here.",
+    "Which of several smallest sets of cells is the wrong one, and whether more cells than those are wrong.",
+    "Anything of an AUC of scores: it depends on the order of all images, not on the matrix. It is held to "
+    "the matrix only where the source computes it from hard labels (--auc hard-labels).",
+    "Whether training and test part had patients in common, or the test part was looked at while training.",
+)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A table with its findings, row by row, and the verdicts; none for a table without a dataset."""
+
+    table: ClaimTable
+    rounding: Rounding
+    findings: tuple[RowFinding, ...]
+    verdicts: tuple[RowVerdicts, ...] | None
+
+
+def report(tables: Sequence[Verified]) -> str:
+    """Return the Markdown: each table with its rows and verdicts, then what cannot be told."""
+    parts = [part for verified in tables for part in _table_parts(verified)]
+    parts += ["## What this cannot tell", "\n".join(_bullets(CANNOT_TELL))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table_parts(verified: Verified) -> Iterator[str]:
+    table = verified.table
+    yield f"# {escaped(table.title)}"
+    yield "\n".join(_bullets(_facts(verified)))
+    yield "\n\n".join(_summary(verified))
+    for finding in verified.findings:
+        claim = finding.claim
+        printed = ", ".join(f"{NAMES[name]} {text}" for name, text in claim.printed.items())
+        yield f"## {escaped(claim.method)}: {_in_a_word(finding)}"
+        yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *_row_facts(finding, table)]))
+    yield "## Verdicts"
+    if verified.verdicts is None:
+        yield _wrapped("", "None: this table names no dataset, so nothing of ours stands beside it.")
+        return
+    yield from _verdict_parts(verified)
+
+
+def _facts(verified: Verified) -> Iterator[str]:
+    table = verified.table
+    least, most = table.sizes
+    size = f"{least} to {most}" if least < most else str(least)
+    yield f"Source: {table.source}"
+    yield f"Reading: {table.reading.words}."
+    yield f"Searched: all test parts of {size} images, any number of them positive ({table.why_sizes})."
+    for whose, counts in table.tests:
+        by_class = " + ".join(f"{count} {name}" for name, count in counts.items())
+        yield f"And {whose}: {by_class}, either class as positive."
+    yield f"Figures are taken to be {ROUNDED[verified.rounding]}. Matrices are TP/FN/FP/TN."
+
+
+def _summary(verified: Verified) -> Iterator[str]:
+    """How many matrices fit each row, where; then the test parts that fit several rows."""
+    from tabulate import tabulate
+
+    first = max((finding.splits for finding in verified.findings), key=len)
+    headings = ["Row", "In a word", "In the range"]
+    headings += [f"{split.positives} {split.positive} (pos.) + {split.negatives}" for split in first]
+    lines = []
+    for finding in verified.findings:
+        counts = ["-" if finding.in_range is None else f"{finding.in_range.count:,}"]
+        counts += [f"{split.fits.count:,}" for split in finding.splits] or ["-"] * len(first)
+        lines.append([escaped(finding.claim.method), _in_a_word(finding), *counts])
+    align = ["left", "left", *["right"] * (len(headings) - 2)]
+    titles = [escaped(heading) for heading in headings]
+    table = tabulate(lines, titles, tablefmt="pipe", colalign=align, disable_numparse=True)
+    yield f"Matrices that fit:\n\n{table}"
+    shared = [f"{p} positive + {n}: {', '.join(rows)}" for (p, n), rows in _shared(verified).items()]
+    if shared:
+        yield _wrapped("", escaped(f"Test parts that several rows fit: {'; '.join(shared)}."))
+
+
+def _shared(verified: Verified) -> dict[tuple[int, int], list[str]]:
+    """The test parts in the range that two rows or more fit, of rows whose matrices are all listed."""
+    rows: dict[tuple[int, int], list[str]] = {}
+    for finding in verified.findings:
+        found = finding.in_range
+        if found is None or found.count > len(found.matrices):
+            continue
+        for part in dict.fromkeys((m.tp + m.fn, m.fp + m.tn) for m in found.matrices):
+            rows.setdefault(part, []).append(finding.claim.method)
+    return {part: fitting for part, fitting in rows.items() if len(fitting) > 1}
+
+
+def _in_a_word(finding: RowFinding) -> str:
+    if finding.possible is None:
+        return "not decided"
+    if finding.possible:
+        return "possible"
+    elsewhere = finding.splits and finding.in_range is not None and finding.in_range.count
+    return "impossible on this test part" if elsewhere else "impossible"
+
+
+def _row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
+    left_out = [NAMES[name] for name in finding.claim.figures if name not in finding.checked]
+    if left_out:
+        yield f"Not held to the matrix: {', '.join(left_out)} ({_why_left_out(table)})."
+    for name in finding.contradictions:
+        yield f"{NAMES[name]} contradicts the row itself: {_contradicted(finding, name)}."
+    if finding.in_range is None:
+        yield f"Over the range of sizes: not searched: {finding.not_searched}."
+    else:
+        yield f"Over the range of sizes: {_fitting(finding.in_range, with_sizes=True)}."
+    for split in finding.splits:
+        where = f"{split.positives} {split.positive} (positive) + {split.negatives}"
+        yield f"{where}: {_fitting(split.fits)}{_conflicts_text(split, finding.claim)}."
+
+
+def _why_left_out(table: ClaimTable) -> str:
+    if table.reading.auc == "scores":
+        return "of scores, so the matrix does not determine it"
+    return "whether it is of scores or of hard labels is not known"
+
+
+def _contradicted(finding: RowFinding, name: str) -> str:
+    pair = ("precision", "recall") if name == "f1" else ("recall", "specificity")
+    one, other = (finding.checked[of].share for of in pair)
+    mean = 2 * one * other / (one + other) if name == "f1" and one + other else (one + other) / 2
+    printed = finding.claim.printed
+    said = f"{NAMES[pair[0]]} {printed[pair[0]]} and {NAMES[pair[1]]} {printed[pair[1]]}"
+    return f"{said} give {_as_printed(mean, finding.checked[name], finding.claim)}, not {printed[name]}"
+
+
+def _fitting(found: Fits, with_sizes: bool = False) -> str:
+    if not found.count:
+        return "no matrix fits"
+    shown = [_matrix(matrix, with_sizes) for matrix in found.matrices[:SHOWN]]
+    if found.count == 1:
+        return f"one matrix fits: {shown[0]}"
+    more = ", ..." if found.count > len(shown) else ""
+    return f"{found.count:,} matrices fit: {', '.join(shown)}{more}"
+
+
+def _matrix(matrix: Matrix, with_sizes: bool) -> str:
+    if not with_sizes:
+        return str(matrix)
+    return f"{matrix} ({matrix.tp + matrix.fn} positive + {matrix.fp + matrix.tn})"
+
+
+def _conflicts_text(split: OnSplit, claim: Claim) -> str:
+    if split.fits.count:
+        return ""
+    if split.conflicts is None:
+        return "; which cells must be wrong was not searched: too many test images and cells"
+    size = len(split.conflicts[0].metrics)
+    cells = "one cell" if size == 1 else f"{size} cells"
+    shown = [_conflict(conflict, claim) for conflict in split.conflicts[:SHOWN]]
+    more = f" or {len(split.conflicts) - SHOWN} other sets" if len(split.conflicts) > SHOWN else ""
+    return f"; at least {cells} must be wrong: {' or '.join(shown)}{more}"
+
+
+def _conflict(conflict: Conflict, claim: Claim) -> str:
+    names = " and ".join(NAMES[name] for name in conflict.metrics)
+    if conflict.fits.count > 1:
+        return f"{names} ({_fitting(conflict.fits).replace('matrices fit', 'matrices fit the rest')})"
+    matrix = conflict.fits.matrices[0]
+    instead = [_implied(matrix, name, claim) for name in conflict.metrics]
+    return f"{names} ({matrix} fits the rest and gives {', '.join(instead)})"
+
+
+def _implied(matrix: Matrix, name: str, claim: Claim) -> str:
+    value = matrix.metric(name)
+    text = "none (0/0)" if value is None else _as_printed(value, claim.figures[name], claim)
+    return f"{NAMES[name]} {text}"
+
+
+def _as_printed(value: Fraction, figure: Figure, claim: Claim) -> str:
+    """A share with the digits, and in the unit, of a printed figure."""
+    decimals = len(str(figure.scale)) - (3 if claim.percent else 1)
+    units = int(value * figure.scale + Fraction(1, 2))
+    if decimals <= 0:
+        return str(units * 10**-decimals)
+    return f"{units // 10**decimals}.{units % 10**decimals:0{decimals}d}"
+
+
+def _verdict_parts(verified: Verified) -> Iterator[str]:
+    published = verified.table.published
+    tolerance = None if published is None else published.tolerance
+    if tolerance is None:
+        within = "REPRODUCED: ours prints the same figure (the table states no tolerance)."
+    else:
+        within = (
+            f"REPRODUCED: ours within {tolerance.reproduced:g} percentage points of the printed figure "
+            f"({escaped(tolerance.reason)}){_written(tolerance)}."
+        )
+    yield _wrapped(
+        "",
+        f"{within} WITHIN INTERVAL: the printed figure in the 95 % interval of ours. Else BETTER or WORSE. "
+        "Times: BETTER is faster, no more.",
+    )
+    yield _verdict_table([v for v in verified.verdicts or () if not _one_reason(v)])
+    cautions = [f"{v.method} ({v.ours}): {v.caution}." for v in verified.verdicts or () if v.caution]
+    if cautions:
+        yield "\n".join(_bullets(cautions))
+    skipped = [v for v in verified.verdicts or () if _one_reason(v)]
+    if skipped:
+        yield "\n".join(_bullets(_not_run(v) for v in skipped))
+
+
+def _written(tolerance: Tolerance) -> str:
+    return "" if tolerance.written is None else f", written {tolerance.written:%Y-%m-%d %H:%M %Z}"
+
+
+def _one_reason(row: RowVerdicts) -> bool:
+    return all(cell.verdict == "NOT RUN" for cell in row.cells) and len({c.reason for c in row.cells}) == 1
+
+
+def _not_run(row: RowVerdicts) -> str:
+    names = ", ".join(NAMES[cell.name] for cell in row.cells)
+    ours = "" if row.ours is None else f" ({row.ours})"
+    return f"{row.method}{ours}: NOT RUN ({names}): {row.cells[0].reason}."
+
+
+def _verdict_table(rows: Sequence[RowVerdicts]) -> str:
+    """One line a cell, reasons numbered below."""
+    from tabulate import tabulate
+
+    if not rows:
+        return "No row of ours is judged."
+    notes: list[str] = []
+    lines = []
+    for row in rows:
+        for cell in row.cells:
+            if cell.reason is not None and cell.reason not in notes:
+                notes.append(cell.reason)
+            note = "" if cell.reason is None else str(notes.index(cell.reason) + 1)
+            lines.append([row.method, row.ours, NAMES[cell.name], *_cell_texts(cell), note])
+    headings = ["Row", "Ours", "Cell", "Printed", "Here", "95 % interval", "Verdict", "Note"]
+    align = ["left", "left", "left", "right", "right", "left", "left", "left"]
+    cells = [[escaped(str(text)) for text in line] for line in lines]
+    table = tabulate(cells, headings, tablefmt="pipe", colalign=align, disable_numparse=True)
+    numbered = [_wrapped(f"{number}. ", escaped(note)) for number, note in enumerate(notes, start=1)]
+    return "\n\n".join(part for part in (table, "\n".join(numbered)) if part)
+
+
+def _cell_texts(cell: CellVerdict) -> list[str]:
+    seconds = cell.name.startswith(("fit_", "predict_"))
+    ours = "-" if cell.ours is None else f"{cell.ours:.4g}" if seconds else f"{cell.ours:.2f}"
+    interval = "" if cell.interval is None else f"{cell.interval[0]:.1f} to {cell.interval[1]:.1f}"
+    return [f"{cell.published:g}", ours, interval, cell.verdict]
+
+
+def _bullets(texts: Iterable[str]) -> Iterator[str]:
+    return (_wrapped("- ", escaped(text)) for text in texts)
+
+
+def _wrapped(mark: str, text: str) -> str:
+    indent = " " * len(mark)
+    return mark + f"\n{indent}".join(
+        textwrap.wrap(text, WIDTH - len(mark), break_long_words=False, break_on_hyphens=False) or [""]
+    )
+
+
+def as_json(tables: Sequence[Verified]) -> dict[str, Any]:
+    """Return everything found; of many matrices the first ones, with the count of all."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "matrices_listed_at_most": LISTED,
+        "tables": [_table_json(verified) for verified in tables],
+        "cannot_tell": list(CANNOT_TELL),
+    }
+
+
+def _table_json(verified: Verified) -> dict[str, Any]:
+    table = verified.table
+    verdicts = verified.verdicts
+    return {
+        "title": table.title,
+        "source": table.source,
+        "dataset": table.dataset,
+        "positive": table.reading.positive,
+        "auc": table.reading.auc,
+        "rounding": verified.rounding,
+        "sizes": {"least": table.sizes[0], "most": table.sizes[1], "why": table.why_sizes},
+        "tests": [{"whose": whose, "images": dict(counts)} for whose, counts in table.tests],
+        "rows": [_finding_json(finding) for finding in verified.findings],
+        "verdicts": None if verdicts is None else [asdict(row) for row in verdicts],
+    }
+
+
+def _finding_json(finding: RowFinding) -> dict[str, Any]:
+    return {
+        "method": finding.claim.method,
+        "printed": dict(finding.claim.printed),
+        "held_to_the_matrix": list(finding.checked),
+        "possible": finding.possible,
+        "contradictions": list(finding.contradictions),
+        "in_range": None if finding.in_range is None else asdict(finding.in_range),
+        "not_searched": finding.not_searched,
+        "splits": [_split_json(split) for split in finding.splits],
+    }
+
+
+def _split_json(split: OnSplit) -> dict[str, Any]:
+    conflicts = split.conflicts
+    return {
+        "whose": split.whose,
+        "positive": split.positive,
+        "positives": split.positives,
+        "negatives": split.negatives,
+        "fits": asdict(split.fits),
+        "smallest_sets_of_wrong_cells": None if conflicts is None else [asdict(c) for c in conflicts],
+    }

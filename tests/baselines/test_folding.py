@@ -1,0 +1,41 @@
+"""Networks made cheaper for small images compute what they computed before."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision import models
+
+from baselines.folding import fold_repeats
+
+SMALL = {"vgg11": 32, "alexnet": 64}
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("name", "size_px"), SMALL.items())
+def test_of_images_with_more_than_one_pixel_of_features_nothing_is_folded(name: str, size_px: int) -> None:
+    network = getattr(models, name)(num_classes=3)
+    before = parameters(network)
+    assert not fold_repeats(network, 4 * size_px)
+    assert parameters(network) == before
+
+
+@pytest.mark.parametrize(("name", "size_px"), SMALL.items())
+def test_a_folded_network_computes_the_same_with_far_fewer_weights(name: str, size_px: int) -> None:
+    torch.manual_seed(0)
+    network = getattr(models, name)(num_classes=3).eval()
+    images = torch.rand(4, 3, size_px, size_px)
+    with torch.no_grad():
+        expected = network(images)
+        before = parameters(network)
+        assert fold_repeats(network, size_px)
+        torch.testing.assert_close(network.eval()(images), expected, rtol=1e-4, atol=1e-6)
+    assert parameters(network) < 0.4 * before
+
+
+def test_a_folded_network_is_not_folded_again() -> None:
+    network = models.alexnet(num_classes=2)
+    assert [fold_repeats(network, 64), fold_repeats(network, 64)] == [True, False]

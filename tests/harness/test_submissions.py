@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from toys import make_dataset
+
+from harness.data.dataset import Dataset, open_dataset
+from harness.errors import PredictionError, UnknownName, UsageError
+from harness.protocols import make_splits
+from harness.records import read_records
+from harness.submissions import VARIANT, check_name, read_submission, record, submitted_recipe
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return open_dataset(str(make_dataset(tmp_path / "toy-ct", patients=10, slices=2)))
+
+
+@pytest.fixture
+def tested(dataset: Dataset) -> tuple[str, ...]:
+    return make_splits("official", dataset.samples)[0].test
+
+
+@pytest.fixture
+def write(tmp_path: Path, tested: tuple[str, ...]) -> Write:
+    """Write a sound file, but for what a test changes: the header, or cells by line (the first row is line 2)."""
+
+    def made(changes: dict[int, list[str]] | None = None, header: str = "id,dark,bright") -> Path:
+        lines = [header.split(","), *([sample_id, "0.25", "0.75"] for sample_id in tested)]
+        for line, cells in (changes or {}).items():
+            lines[line - 1 : line] = [cells] if cells else []
+        path = tmp_path / "mine.csv"
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows(lines)
+        return path
+
+    return made
+
+
+def refused(path: Path, dataset: Dataset, protocol: str = "official") -> str:
+    with pytest.raises(PredictionError) as error:
+        read_submission(path, dataset, protocol)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-0.1", "1.1", "1e308"])
+def test_what_is_no_probability_is_refused_by_line_and_column(
+    bad: str, write: Write, dataset: Dataset
+) -> None:
+    path = write({3: ["4-1.png", bad, "0.5"]})
+    assert refused(path, dataset) == f"mine.csv, line 3: {bad} in column 'dark' is no probability (0 to 1)"
+
+
+@pytest.mark.parametrize("bad", ["", "half", "0,5", "0.5%"])
+def test_what_is_no_number_is_refused(bad: str, write: Write, dataset: Dataset) -> None:
+    assert f"line 3: {bad!r} in column 'dark' is no number" in refused(
+        write({3: ["4-1.png", bad, "0.5"]}), dataset
+    )
+
+
+def test_probabilities_that_do_not_sum_to_one_are_refused(write: Write, dataset: Dataset) -> None:
+    assert "line 2: the probabilities sum to 0.9, expected 1" in refused(
+        write({2: ["4-0.png", "0.5", "0.4"]}), dataset
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        ("id,dark,brigth", "unknown column 'brigth'; you probably meant 'bright'"),
+        ("id,dark,dark", "two columns are named 'dark'"),
+        ("name,dark,bright", "unknown column 'name'"),
+        ("id,dark", "no column 'bright'"),
+    ],
+)
+def test_a_wrong_header_is_refused_by_name(
+    header: str, complaint: str, write: Write, dataset: Dataset
+) -> None:
+    assert complaint in refused(write(header=header), dataset)
+
+
+def test_a_line_that_is_too_short_is_refused(write: Write, dataset: Dataset) -> None:
+    assert "line 2: 2 cells, the header has 3" in refused(write({2: ["4-0.png", "1"]}), dataset)
+
+
+def test_a_missing_image_is_named(write: Write, dataset: Dataset, tested: tuple[str, ...]) -> None:
+    complaint = refused(write({2: []}), dataset)
+    assert f"1 of {len(tested)} test images of seed 0 are missing (first: {tested[0]!r})" in complaint
+
+
+def test_an_image_that_is_there_twice_is_named_with_both_lines(
+    write: Write, dataset: Dataset, tested: tuple[str, ...]
+) -> None:
+    complaint = refused(write({3: [tested[0], "0.5", "0.5"]}), dataset)
+    assert f"line 3: {tested[0]!r} was there in line 2 already" in complaint
+
+
+@pytest.mark.parametrize(
+    ("sample_id", "complaint"),
+    [
+        ("0-0.png", "'0-0.png' is in the training part of 'official'; only test images are predicted"),
+        ("4-O.png", "'toy-ct' has no image '4-O.png'; you probably meant '4-0.png'"),
+        (
+            "of-another-dataset",
+            "'toy-ct' has no image 'of-another-dataset'; 'harness show --ids toy-ct' lists them",
+        ),
+    ],
+)
+def test_an_image_that_is_not_tested_is_refused(
+    sample_id: str, complaint: str, write: Write, dataset: Dataset
+) -> None:
+    assert complaint in refused(write({2: [sample_id, "0.5", "0.5"]}), dataset)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "empty; expected the columns id, dark, bright"),
+        (b"id,dark,bright\n", "no predictions below the header"),
+        (b"PK\x03\x04\xff\xfe\x00", "no CSV in UTF-8"),
+        (b'id,dark,bright\n"4-0.png,0,1', "no CSV in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(
+    content: bytes, complaint: str, tmp_path: Path, dataset: Dataset
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    assert complaint in refused(path, dataset)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, dataset: Dataset) -> None:
+    assert "cannot be read: No such file" in refused(tmp_path / "absent.csv", dataset)
+
+
+@pytest.mark.parametrize("seed", ["-1", "one", "1.0", "1234567890"])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: str, write: Write, dataset: Dataset) -> None:
+    path = write({2: ["4-0.png", "0.5", "0.5", seed]}, header="id,dark,bright,seed")
+    assert f"line 2: seed {seed!r} is no whole number" in refused(path, dataset)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../mine", "-mine", "x" * 61, "mine\n", "svm", "xdnn"])
+def test_a_name_that_cannot_stand_on_a_board_or_is_taken_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        check_name(name)
+
+
+def test_an_unknown_protocol_is_refused(write: Write, dataset: Dataset) -> None:
+    with pytest.raises(UnknownName, match="unknown protocol 'offical'"):
+        read_submission(write(), dataset, "offical")
+
+
+def test_predictions_come_in_the_order_of_the_test_part_whatever_that_of_the_file(
+    dataset: Dataset, tested: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.csv"
+    lines = [f"{k / 10:.1f},{sample_id},{1 - k / 10:.1f}" for k, sample_id in enumerate(tested)]
+    path.write_text("\ufeffbright,id,dark\r\n" + "\r\n".join(reversed(lines)) + "\r\n\r\n", "utf-8")
+    (found,) = read_submission(path, dataset, "official")
+    assert found.probabilities[:, 1].tolist() == [k / 10 for k in range(len(tested))]
+    assert not found.rounded
+
+
+def test_rows_rounded_to_three_decimals_are_divided_by_their_sums(write: Write, dataset: Dataset) -> None:
+    (found,) = read_submission(write({2: ["4-0.png", "0.333", "0.666"]}), dataset, "official")
+    assert found.rounded
+    assert found.probabilities.sum(axis=1).tolist() == pytest.approx([1.0] * len(found.split.test), abs=1e-15)
+
+
+@pytest.mark.parametrize("with_folds", [True, False])
+def test_all_folds_of_all_seeds_come_from_one_file(
+    with_folds: bool, dataset: Dataset, tmp_path: Path
+) -> None:
+    lines = ["id,dark,bright,seed" + ",fold" * with_folds]
+    for seed in (0, 7):
+        for split in make_splits("group-kfold", dataset.samples, seed=seed):
+            end = f",{split.fold}" if with_folds else ""
+            lines += [f"{sample_id},0.5,0.5,{seed}{end}" for sample_id in split.test]
+    path = tmp_path / "folds.csv"
+    path.write_text("\n".join(lines))
+    found = read_submission(path, dataset, "group-kfold")
+    assert [(s.split.seed, s.split.fold) for s in found] == [(seed, k) for seed in (0, 7) for k in range(5)]
+
+
+def test_a_fold_that_is_not_there_is_refused(write: Write, dataset: Dataset) -> None:
+    path = write({2: ["4-0.png", "0.5", "0.5", "1"]}, header="id,dark,bright,fold")
+    path.write_text(path.read_text().replace("0.25,0.75", "0.25,0.75,0"))
+    assert "line 2: fold 1, but the split has 1, counted from 0" in refused(path, dataset)
+
+
+def test_the_same_predictions_give_the_same_record_and_others_another(
+    write: Write, dataset: Dataset, tmp_path: Path
+) -> None:
+    def keys() -> set[str]:
+        return {made.key for made in read_records(tmp_path / "runs")}
+
+    def submitted(path: Path) -> None:
+        for one in read_submission(path, dataset, "official"):
+            record(tmp_path / "runs", one, dataset, name="mine", recipe="quick", source="mine.csv")
+
+    submitted(write())
+    first = keys()
+    submitted(write())
+    assert keys() == first
+    submitted(write({2: ["4-0.png", "0.5", "0.5"]}))
+    assert len(keys()) == 2
+
+
+def test_a_submission_joins_the_one_recipe_of_its_board(
+    write: Write, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert submitted_recipe([], dataset, "official") == "paper"
+    (one,) = read_submission(write(), dataset, "official")
+    records = [
+        record(tmp_path, one, dataset, name=f"m{k}", recipe=recipe, source="mine.csv")
+        for k, recipe in enumerate(("quick", "smoke"))
+    ]
+    assert submitted_recipe(records[:1], dataset, "official") == "quick"
+    with pytest.raises(UsageError, match="several recipes .quick, smoke.; say with --recipe"):
+        submitted_recipe(records, dataset, "official")
+
+
+def test_the_command_ranks_predictions_and_marks_them(write: Write, dataset: Dataset, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "submit", str(write()), "--name", "mine"]
+    command += ["-d", str(dataset.root / "card.toml"), "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"mine ({VARIANT})" in done.stdout
+    assert "nothing is known of how they came about" in done.stdout
+
+
+def test_a_refused_file_leaves_nothing_behind(write: Write, dataset: Dataset, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "submit", str(write({2: []})), "--name", "mine"]
+    command += ["-d", str(dataset.root / "card.toml"), "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") <= 2
+    assert "are missing" in done.stderr
+    assert not (tmp_path / "out").exists()
