@@ -85,6 +85,11 @@ class Row:
         return any(_from_scratch(cell.manifest) for cell in self.cells)
 
     @property
+    def name(self) -> str:
+        """What a reader calls it: the method, and whether it had no pretrained weights."""
+        return f"{self.method}, from scratch" if self.from_scratch else self.method
+
+    @property
     def fit_seconds(self) -> float | None:
         """The mean time of the final fit, None when it was not recorded for every cell."""
         times = [cell.manifest["durations"].get("fit_seconds") for cell in self.cells]

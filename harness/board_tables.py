@@ -101,7 +101,7 @@ def section_table(section: Section) -> Table:
         seconds = NONE if row.fit_seconds is None else f"{row.fit_seconds:.1f}"
         values = [with_interval(metric, (row.means or {}).get(metric)) for metric in MAIN]
         counts = [str(len(row.seeds)) if row.cells else NONE, NONE if row.trials is None else str(row.trials)]
-        table.rows.append([rank, _named(row), *values, *counts, seconds, table.number(row.notes)])
+        table.rows.append([rank, row.name, *values, *counts, seconds, table.number(row.notes)])
     return table
 
 
@@ -112,7 +112,7 @@ def other_metrics_table(section: Section) -> Table:
     for row in section.rows:
         if row.means is not None:
             values = [with_interval(metric, row.means[metric]) for metric in others]
-            table.rows.append([_named(row), *values])
+            table.rows.append([row.name, *values])
     return table
 
 
@@ -122,7 +122,7 @@ def seeds_table(section: Section) -> Table:
     for row in section.rows:
         if row.means is not None and len(row.seeds) > 1:
             values = [_deviation(metric, row.means[metric]) for metric in METRICS]
-            table.rows.append([_named(row), *values, str(len(row.seeds))])
+            table.rows.append([row.name, *values, str(len(row.seeds))])
     return table
 
 
@@ -130,10 +130,6 @@ def _deviation(metric: str, mean: Mean) -> str:
     if mean.sd is None:
         return NONE
     return f"{mean.sd:.3f}" if metric == "brier" else f"{100 * mean.sd:.2f}"
-
-
-def _named(row: Row) -> str:
-    return f"{row.method}, from scratch" if row.from_scratch else row.method
 
 
 def with_interval(metric: str, mean: Mean | None) -> str:
@@ -302,7 +298,7 @@ def _ours(line: Line, source: PublishedTable) -> list[str]:
         _with_difference(line.ours.get(metric), line.differences.get(metric), digits)
         for metric in PUBLISHED_METRICS
     ]
-    return [f"{_named(line.row)}, {line.row.recipe}{status}", *values]
+    return [f"{line.row.name}, {line.row.recipe}{status}", *values]
 
 
 def _with_difference(mean: Mean | None, difference: float | None, decimals: int) -> str:

@@ -119,7 +119,7 @@ def _judged(board: Board, table: PublishedTable, intervals_of_row: IntervalsOf) 
 
 def _name(row: Row) -> str:
     status = "" if row.status == "ranked" else f", {row.status}"
-    return f"{row.method}, {row.recipe}{status}"
+    return f"{row.name}, {row.recipe}{status}"
 
 
 def _row_verdicts(

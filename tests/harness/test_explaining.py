@@ -44,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-m",
         MODELS,
         "--trials",
-        "0",
+        "1",
         "-o",
         str(folder / "out"),
         "--workers",
@@ -463,7 +463,7 @@ def test_xdnn_explains_its_run_on_the_real_images(
         "--backbone",
         "squeezenet1_1",
         "--trials",
-        "0",
+        "1",
     ]
     for arguments in ([*run, "--recipe", "quick", "--workers", "1"], ["explain"]):
         monkeypatch.setattr(sys, "argv", ["harness", *arguments, "-o", str(tmp_path)])

@@ -107,7 +107,7 @@ def test_an_image_that_is_there_twice_is_named_with_both_lines(
     ("sample_id", "complaint"),
     [
         ("0-0.png", "'0-0.png' is in the training part of 'official'; only test images are predicted"),
-        ("4-O.png", "'toy-ct' has no image '4-O.png'; you probably meant '4-0.png'"),
+        ("4-0.pgn", "'toy-ct' has no image '4-0.pgn'; you probably meant '4-0.png'"),
         (
             "of-another-dataset",
             "'toy-ct' has no image 'of-another-dataset'; 'harness show --ids toy-ct' lists them",
