@@ -462,8 +462,6 @@ def test_xdnn_explains_its_run_on_the_real_images(
         "xdnn,xdnn-released",
         "--backbone",
         "squeezenet1_1",
-        "--trials",
-        "1",
     ]
     for arguments in ([*run, "--recipe", "quick", "--workers", "1"], ["explain"]):
         monkeypatch.setattr(sys, "argv", ["harness", *arguments, "-o", str(tmp_path)])
@@ -472,8 +470,8 @@ def test_xdnn_explains_its_run_on_the_real_images(
         assert not ended.value.code, capsys.readouterr().err
     folders = sorted((tmp_path / "explanations").iterdir())
     assert [folder.name for folder in folders] == [
-        "sars-cov-2-ct-official-xdnn-quick-seed0",
-        "sars-cov-2-ct-official-xdnn-released-quick-seed0",
+        "sars-cov-2-ct-official-xdnn-squeezenet1_1-quick-seed0",
+        "sars-cov-2-ct-official-xdnn-released-squeezenet1_1-quick-seed0",
     ]
     printed, released = (json.loads((folder / "explanation.json").read_text()) for folder in folders)
     assert printed["fitted"] == released["fitted"] == 1985
