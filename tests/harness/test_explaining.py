@@ -470,10 +470,11 @@ def test_xdnn_explains_its_run_on_the_real_images(
         assert not ended.value.code, capsys.readouterr().err
     folders = sorted((tmp_path / "explanations").iterdir())
     assert [folder.name for folder in folders] == [
-        "sars-cov-2-ct-official-xdnn-squeezenet1_1-quick-seed0",
         "sars-cov-2-ct-official-xdnn-released-squeezenet1_1-quick-seed0",
+        "sars-cov-2-ct-official-xdnn-squeezenet1_1-quick-seed0",
+        "sars-cov-2-ct-official-xdnn-untuned-squeezenet1_1-quick-seed0",
     ]
-    printed, released = (json.loads((folder / "explanation.json").read_text()) for folder in folders)
+    released, _, printed = (json.loads((folder / "explanation.json").read_text()) for folder in folders)
     assert printed["fitted"] == released["fitted"] == 1985
     assert sum(p["support"] for rule in printed["rules"] for p in rule["prototypes"]) == 1985
     # On features of a real network the released code keeps every training image.
