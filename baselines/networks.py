@@ -50,8 +50,8 @@ def _recipes(
 ) -> dict[str, Any]:
     """Return the recipes of one network: small images and batches on a CPU, the papers' size on a GPU.
 
-    Numbers of images are about those that two AVX2 cores train on in the time of a recipe: smoke 20 s,
-    quick 80 s, a trial of quick 10 s. `check` is for the conformance suite.
+    Numbers of images are what one AVX2 core trains on in about a minute (smoke) or three (quick); the column
+    'Fit s' of a board has the times. `check` is for the conformance suite.
     """
     laptop = {"size_px": size_px, "batch_size": 16, "looks": 4, "augmentation": augmentation}
     trial = {"images_seen": trial_images, "looks": 2}

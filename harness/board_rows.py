@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Literal
 
 from harness.board_cells import Cell
@@ -52,7 +53,7 @@ class Row:
     """A method at a recipe. `cells` are its finished ones; a failed row has none and `notes` that say why.
 
     `test_images` counts the images one seed is tested on, `majority_share` is that of the largest
-    class among them, `bound` the lower bound of the accuracy that has to exceed it.
+    class among them, `bound` the lower bound of the accuracy that has to exceed it (None: nobody knows).
     """
 
     method: str
@@ -141,7 +142,7 @@ def rows_of(cells: Sequence[Cell], positive: str | None) -> tuple[list[Row], Pai
     """Return the rows of one recipe, ranked, then those that are not, then the failed; and the pairs of the ranked.
 
     Only rows that are clearly above the majority class are ranked. A rank is 1 + the number of rows that
-    are better beyond chance (`harness.board_pairs`); rows that share one stand in the order of `RANKED_BY`.
+    are better beyond chance (`harness.board_pairs`), and at least that of every row with a higher score.
     """
     by_method: dict[str, list[Cell]] = defaultdict(list)
     for cell in sorted(cells, key=lambda c: (c.entry.slot, c.entry.age)):
@@ -164,8 +165,8 @@ def _row(method: str, cells: Sequence[Cell], draws: Draws, places: dict[tuple[in
     share = max(labels.values()) / sum(labels.values())
     accuracy = found["accuracy"].value
     assert accuracy is not None
-    bound = lower_bound(accuracy, test_images)
-    status: Status = "ranked" if bound > share else "under-trained"
+    bound = _bound(found["accuracy"], accuracy, test_images, grouped=draws.grouped)
+    status: Status = "ranked" if bound is not None and bound > share else "under-trained"
     if status == "ranked" and found[RANKED_BY].value is None:
         status = "not ranked"
     return Row(
@@ -180,6 +181,13 @@ def _row(method: str, cells: Sequence[Cell], draws: Draws, places: dict[tuple[in
         bound=bound,
         notes=tuple(unique(_notes(done, found, places))),
     )
+
+
+def _bound(mean: Mean, accuracy: float, n: int, *, grouped: bool) -> float | None:
+    """Return what the accuracy is clearly above: slices of one patient are not so many trials."""
+    if not grouped:
+        return lower_bound(accuracy, n)
+    return None if mean.interval is None else mean.interval.low
 
 
 def _labels(cell: Cell) -> list[int]:
@@ -247,15 +255,14 @@ def _failed_row(method: str, cells: Sequence[Cell]) -> Row | None:
 
 
 def _ranked(rows: Sequence[Row], draws: Draws) -> tuple[list[Row], Pairs]:
-    """Give ranks; the rows without one come last."""
+    """Give ranks, the rows without one last; no row has a better rank than one with a higher score."""
     order = ("ranked", "not ranked", "under-trained")
     ordered = sorted(rows, key=lambda row: (order.index(row.status), -_value(row), row.method))
-    pairs = pairs_of({row.method: row.cells for row in ordered if row.status == "ranked"}, draws)
-    ranked = [
-        replace(row, rank=pairs.rank(row.method, RANKED_BY)) if row.status == "ranked" else row
-        for row in ordered
-    ]
-    return sorted(ranked, key=lambda row: math.inf if row.rank is None else row.rank), pairs
+    best_first = [row for row in ordered if row.status == "ranked"]
+    pairs = pairs_of({row.method: row.cells for row in best_first}, draws)
+    ranks = accumulate((pairs.rank(row.method, RANKED_BY) for row in best_first), max)
+    ranked = [replace(row, rank=rank) for row, rank in zip(best_first, ranks, strict=True)]
+    return ranked + ordered[len(ranked) :], pairs
 
 
 def _value(row: Row) -> float:

@@ -214,7 +214,8 @@ def legend(board: Board) -> list[str]:
     sentences = [
         f"In brackets the {_percent(LEVEL)} confidence interval: what other test images of this kind might have given. "
         f"A rank is 1 + the number of models whose {HEADINGS[RANKED_BY]} is better beyond chance on the same images "
-        f"(Holm over all pairs of a recipe, {_percent(ALPHA)}): models that cannot be told apart may share one.",
+        f"(Holm over all pairs of a recipe, {_percent(ALPHA)}), "
+        "and at least that of every model above: models that cannot be told apart may share one.",
         "Percent, Brier excepted; every metric is computed per cell (seed and fold), then averaged.",
     ]
     if any(len(row.seeds) > 1 for row in board.rows):
@@ -251,9 +252,9 @@ def _rule(rows: Sequence[Row]) -> list[str]:
     images = _span([images for images, _ in tested], "d")
     shares = _span([100 * share for _, share in tested], ".1f")
     return [
-        "Only a row clearly above the majority class is ranked: the one-sided 95 % lower bound (Wilson) of its "
-        f"accuracy on {images} test images must exceed that class's share of them, {shares} %. "
-        "The others are under-trained."
+        "Only a row clearly above the majority class is ranked: the lower end of its accuracy's interval where "
+        "patients are known, else the one-sided 95 % lower bound (Wilson), must exceed that class's share of the "
+        f"{images} test images, {shares} %. The others are under-trained."
     ]
 
 

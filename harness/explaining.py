@@ -7,7 +7,6 @@ only when it gives the recorded probabilities of the whole test part again.
 from __future__ import annotations
 
 import difflib
-import inspect
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ from harness.execution import Material, run_model
 from harness.explanation_data import ClassRule, Decision, Explained, Prototype, Winner
 from harness.protocols import make_splits
 from harness.records import Record
-from harness.registry import find_model
+from harness.registry import find_model, parameters_of
 from harness.runs import material_of
 from harness.sources import code_digest, engine_digest
 from harness.types import Explanation, Likeness, Progress, Rule, Split, unique
@@ -237,10 +236,8 @@ def _fitted_again(
 
 
 def _check_parameters(entry: Entry, factory: Callable[..., Any]) -> None:
-    known = inspect.signature(factory).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known):
-        return
-    for name in _parameters(entry).keys() - {parameter.name for parameter in known}:
+    known = parameters_of(factory)
+    for name in () if known is None else _parameters(entry).keys() - known.keys():
         raise RecordError(
             f"record {entry.key!r}: model {entry.label!r} no longer takes its parameter {name!r}; run the "
             "model again and explain that run"
@@ -321,10 +318,9 @@ def _positions(ids: Sequence[str], split: Split, dataset: str) -> list[int]:
 
 
 def _not_in_test_part(sample_id: str, split: Split, dataset: str) -> str:
-    for part in ("train", "val"):
-        if sample_id in getattr(split, part):
-            what = {"train": "training", "val": "validation"}[part]
-            return f"image {sample_id!r} is in the {what} part; decisions are explained on the test part"
+    part = split.part_of(sample_id)
+    if part is not None:
+        return f"image {sample_id!r} is in the {part} part; decisions are explained on the test part"
     close = difflib.get_close_matches(sample_id, split.test, n=3)
     if close:
         hint = f"you probably meant {' or '.join(map(repr, close))}"

@@ -14,7 +14,7 @@ from harness.data.dataset import Dataset, open_dataset
 from harness.errors import DataError, HarnessError, ProtocolSkipped, UnknownName, UsageError
 from harness.protocols import make_splits
 from harness.records import Record, finished, read_record
-from harness.registry import ModelPlugin, find_model
+from harness.registry import ModelPlugin, find_model, parameters_of
 from harness.sources import code_digest, engine_digest
 from harness.types import Progress, Split, digest_of, unique
 
@@ -241,8 +241,8 @@ class _FoundModel:
     def check(self, parameters: Mapping[str, Any]) -> None:
         """Raise `UsageError` for a parameter that the factory doesn't have, or text where it has a number."""
         assert self.factory is not None
-        known = inspect.signature(self.factory).parameters
-        if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        known = parameters_of(self.factory)
+        if known is None:
             return
         for name, value in parameters.items():
             if name not in known or name in CONTEXT:

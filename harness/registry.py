@@ -6,8 +6,9 @@ only; nothing is imported until it is asked for.
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -15,7 +16,15 @@ from typing import Any
 
 from harness.errors import PluginBroken, UnknownName, UsageError
 
-__all__ = ["BASELINES", "DatasetPlugin", "ModelPlugin", "dataset_plugins", "find_model", "model_plugins"]
+__all__ = [
+    "BASELINES",
+    "DatasetPlugin",
+    "ModelPlugin",
+    "dataset_plugins",
+    "find_model",
+    "model_plugins",
+    "parameters_of",
+]
 
 BASELINES = (
     "xdnn",
@@ -135,3 +144,10 @@ def find_model(name: str) -> ModelPlugin:
     if ":" in name and not variant:
         raise UsageError(f"model {name!r}: nothing follows the colon")
     return ModelPlugin(family, known[family].entry_point, variant or None)
+
+
+def parameters_of(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """Return the parameters of a model's factory by name; None when it takes any name."""
+    known = inspect.signature(factory).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    return None if takes_any else known

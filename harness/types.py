@@ -97,6 +97,11 @@ class Split:
         """SHA-256 of the ids of the three parts, in their order."""
         return digest_of([self.train, self.val, self.test])
 
+    def part_of(self, sample_id: str) -> str | None:
+        """Return 'training', 'validation' or 'test', as readers call the parts; None for an id in none of them."""
+        parts = {"training": self.train, "validation": self.val, "test": self.test}
+        return next((name for name, ids in parts.items() if sample_id in ids), None)
+
 
 @runtime_checkable
 class ImagesView(Protocol):

@@ -8,6 +8,7 @@ import pytest
 from record_factory import failed_record, record_of
 
 from harness.board_cells import entry_of, read_cells
+from harness.board_pairs import Pairs
 from harness.board_rows import means, rows_of
 from harness.metrics import lower_bound
 
@@ -226,3 +227,27 @@ def test_a_metric_undefined_in_one_cell_has_no_interval_but_the_reason():
     (row,) = rows(record_of(BETTER, seed=0), record_of([[0, 20], [0, 20]], seed=1))
     interval = row.means["precision"].interval
     assert (interval.low, interval.reason) == (None, row.means["precision"].reason)
+
+
+def test_where_patients_are_known_slices_are_not_so_many_trials():
+    """Of 40 + 40 slices 62 % are right, all of a patient or none: clear for 80 trials, not for 8 patients."""
+    groups = [f"p{k // 10}" for k in range(80)]
+    (by_slice,) = rows(record_of([[30, 10], [20, 20]]))
+    (by_patient,) = rows(record_of([[30, 10], [20, 20]], groups=groups))
+    assert (by_slice.status, by_patient.status) == ("ranked", "under-trained")
+    assert by_patient.bound is not None
+    assert by_patient.bound < 0.5 < by_slice.bound
+
+
+def test_no_row_has_a_better_rank_than_one_with_a_higher_score(monkeypatch):
+    from harness import board_pairs
+
+    monkeypatch.setattr(
+        board_pairs.Pairs, "rank", lambda self, method, metric: {"a": 1, "b": 3, "c": 2}[method]
+    )
+    found = rows(
+        record_of([[49, 1], [1, 49]], model__label="a"),
+        record_of([[45, 5], [5, 45]], model__label="b"),
+        record_of([[40, 10], [10, 40]], model__label="c"),
+    )
+    assert [(row.method, row.rank) for row in found] == [("a", 1), ("b", 3), ("c", 3)]

@@ -117,7 +117,7 @@ def test_versions_and_devices_are_told_with_all_their_values():
 
 def test_the_rule_is_told_with_its_numbers():
     (board,) = build_boards([record_of([[50, 10], [5, 35]])], {})
-    assert "on 100 test images must exceed that class's share of them, 60.0 %" in " ".join(legend(board))
+    assert "must exceed that class's share of the 100 test images, 60.0 %" in " ".join(legend(board))
 
 
 def test_a_board_of_failures_alone_still_says_why():
