@@ -240,9 +240,7 @@ def test_where_patients_are_known_slices_are_not_so_many_trials():
 
 
 def test_no_row_has_a_better_rank_than_one_with_a_higher_score(monkeypatch):
-    monkeypatch.setattr(
-        Pairs, "rank", lambda self, method, metric: {"a": 1, "b": 3, "c": 2}[method]
-    )
+    monkeypatch.setattr(Pairs, "rank", lambda self, method, metric: {"a": 1, "b": 3, "c": 2}[method])
     found = rows(
         record_of([[49, 1], [1, 49]], model__label="a"),
         record_of([[45, 5], [5, 45]], model__label="b"),
