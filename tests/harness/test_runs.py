@@ -254,6 +254,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        preexec_fn=hear_interrupts,
     )
     wait_for(lambda: list((tmp_path / "out" / "runs" / ".locks").glob("*")))
     time.sleep(1.0)
@@ -313,12 +314,18 @@ def test_workers_end_with_their_run(
         command(card, tmp_path / "out", *slow, "--param", "toy-slow.pause=60"),
         env={**environment, "TOY_LOG_EARLY": str(log)},
         stderr=subprocess.DEVNULL,
+        preexec_fn=hear_interrupts,
     )
     wait_for(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
     process.send_signal(how)
     assert process.wait(10) != 0
     for pid in map(int, log.read_text().split()):
         wait_for(lambda pid=pid: not is_running(pid), 10)
+
+
+def hear_interrupts() -> None:
+    """Be deaf to Ctrl-C no more, as what is started in the background of a script is."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def is_running(pid: int) -> bool:
