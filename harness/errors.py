@@ -17,7 +17,8 @@
     │   └── PredictionError       probabilities that are none
     ├── WeightsUnavailable        pretrained weights that cannot be had
     ├── RecordError               a record that is damaged or cannot be written
-    └── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
+    ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
+    └── TrialPruned               a tuning trial that was stopped early (not a failure)
 
 Anything else that is raised is a bug of ours and keeps its traceback.
 """
@@ -41,6 +42,7 @@ __all__ = [
     "ProtocolSkipped",
     "RecordError",
     "SplitError",
+    "TrialPruned",
     "UnknownName",
     "UsageError",
     "WeightsUnavailable",
@@ -125,4 +127,8 @@ class RecordError(HarnessError):
 
 
 class ProtocolSkipped(HarnessError):
+    pass
+
+
+class TrialPruned(HarnessError):
     pass

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from harness.images import Images
 from harness.metrics import check_probabilities
 from harness.tuning import Search, Tuning, tune
-from harness.types import Progress, Split
+from harness.types import Progress, Session, Split
 
 if TYPE_CHECKING:
     from harness.images import PixelStore
@@ -60,10 +61,13 @@ def run_model(
     seed: int,
     device: str,
     progress: Progress,
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> Result:
     """Tune on train + validation, fit with the choice, return the probabilities of the test part.
 
-    Models with `uses_validation` are fitted on the training part and choose their epoch on the
+    `folder` is where unfinished work is kept, `checkpoint` the file for what the final fit learned, of
+    models that can save it. Models with `uses_validation` are fitted on the training part and choose their epoch on the
     validation part; all others are refitted on both. Raises what the model raises, and
     `PredictionError` when its probabilities are none.
     """
@@ -76,6 +80,8 @@ def run_model(
             tuning = tune(search, trials=trials, seed=seed, progress=progress)
     chosen = {**parameters, **(tuning.parameters if tuning else {})}
     model = factory(**context, **chosen)
+    if hasattr(model, "session"):
+        model.session = Session(progress=progress, folder=folder and folder / "fit")
 
     progress("fitting", None)
     with clock.phase("fit_seconds"):
@@ -87,6 +93,9 @@ def run_model(
         probabilities = check_probabilities(
             model.predict_proba(test_images), len(test_images), len(material.classes)
         )
+    if checkpoint is not None and hasattr(model, "save"):
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        model.save(checkpoint)
     notes = [str(note) for note in getattr(model, "notes_", [])]
     return Result(probabilities, tuning, {**_defaults(factory), **chosen}, notes, clock.durations())
 

@@ -139,6 +139,7 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
         manifest | _of_result(cell, manifest, result) | _times(started) | {"status": "complete"},
         _predictions(dataset, split, result),
     )
+    shutil.rmtree(_unfinished(cell), ignore_errors=True)
     return None
 
 
@@ -178,7 +179,14 @@ def _computed(cell: Cell, dataset: Dataset, split: Split, progress: Progress) ->
         seed=cell.seed,
         device=cell.device,
         progress=progress,
+        folder=_unfinished(cell),
+        checkpoint=cell.runs.parent / "checkpoints" / f"{cell.key}.safetensors",
     )
+
+
+def _unfinished(cell: Cell) -> Path:
+    """Return the folder of what a killed process leaves for the next one to go on from."""
+    return cell.runs / ".unfinished" / cell.key
 
 
 def material_of(

@@ -23,6 +23,7 @@ __all__ = [
     "Progress",
     "Rule",
     "Sample",
+    "Session",
     "Split",
     "digest_of",
     "unique",
@@ -35,6 +36,31 @@ Part = str
 
 Progress = Callable[[str, float | None], None]
 """Told what is being done and which fraction of it is done (0 to 1, None when not known)."""
+
+
+def _unheard(what: str, fraction: float | None) -> None:
+    """Tell nobody."""
+
+
+def _unjudged(done: float, score: float) -> None:
+    """Let every training go on."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the harness lends to a model for one `fit`, if its class has an attribute `session`.
+
+    `progress(what, fraction)` shows people what is being done. `report(done, score)` is told after each look
+    at the validation part which share of the training is done (above 0, up to 1) and how good the model is by
+    then (higher is better); in a tuning trial it may raise `TrialPruned`, which the model lets pass.
+    `folder` is where the state of an unfinished training is kept, None where nothing is to be kept: a `fit` of
+    the same model on the same images with the same folder goes on from there, to the same end. Whoever lends
+    the folder removes it.
+    """
+
+    progress: Progress = _unheard
+    report: Callable[[float, float], None] = _unjudged
+    folder: Path | None = None
 
 
 def digest_of(value: Any) -> str:
@@ -146,6 +172,8 @@ class Model(Protocol):
     - `search_space(trial) -> dict`: static; the parameters that Optuna chooses.
     - `pretrained(**parameters) -> tuple[str, ...]`: static; names of the pretrained networks
       the model starts from when they can be had.
+    - `session`: a `Session`; the harness sets it on a new model before `fit`.
+    - `save(path)`: write what `fit` learned to one safetensors file.
 
     After `fit`, `notes_` (a list of str) may say what a reader of the board must know.
     """
