@@ -17,11 +17,12 @@ PACKAGES = {"harness": Path(harness.__file__).parent, "baselines": Path(baseline
 LAYERS = [
     ["harness.errors"],
     ["harness.types", "harness.folders", "harness.counters"],
-    ["harness.images", "harness.machine", "harness.sources"],
+    ["harness.images", "harness.machine", "harness.sources", "harness.checkpoints"],
     ["harness.registry", "harness.download", "harness.unpacking"],
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
     ["harness.intervals", "harness.paired"],
     ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
+    ["harness.stages"],
     ["harness.weights", "harness.testing", "harness.scaffold", "harness.records", "harness.fetch"],
     ["harness.verify_tables"],
     ["harness.verify_findings"],
