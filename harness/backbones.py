@@ -172,10 +172,14 @@ def normalised(
 
 @dataclass(frozen=True)
 class _Origin:
-    """A file that a network starts from; `stage` is the first stage's name, None for published weights."""
+    """A file that a network starts from; `stage` is the first stage's name, None for published weights.
+
+    `is_published` says that training began with published weights, which some networks feed otherwise.
+    """
 
     file: Path
     stage: str | None = None
+    is_published: bool = True
 
     @classmethod
     def of(cls, network: Network, pretrained: bool, start: str | None) -> _Origin | None:
@@ -185,7 +189,7 @@ class _Origin:
         if not is_published(start):
             stage = read_stage(start)
             _check_same_network(network, stage)
-            return cls(stage.file, stage.name)
+            return cls(stage.file, stage.name, not stage.is_from_scratch)
         if find_network(plain(start)).architecture != network.architecture:
             raise _other_network(plain(start), plain(start), network)
         found = find(f"{PREFIX}{plain(start)}")
@@ -242,7 +246,7 @@ def _from_torchvision(
         options = {
             "aux_logits": False,
             "init_weights": origin is None,
-            "transform_input": origin is not None and in_channels == 3,
+            "transform_input": origin is not None and origin.is_published and in_channels == 3,
         }
     model = models.get_model(network.own_name, weights=None, num_classes=n_classes, **options)
     if isinstance(model, models.SqueezeNet):

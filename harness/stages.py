@@ -24,6 +24,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from harness.checkpoints import header
 from harness.errors import StageError, UnknownName, UsageError
 from harness.folders import cache_folder
@@ -81,7 +82,9 @@ class Source(_Strict):
 
 
 class Training(_Strict):
-    """What `harness pretrain` did. `unknown` names stages below this one whose training data nobody knows.
+    """What `harness pretrain` did. `start` is the stage below this one, `weights` the published ones that it had.
+
+    `unknown` names stages below whose training data nobody knows.
 
     `images` and `groups` are what `packed` makes of `image_digests` and `group_digests`, of the stages below too.
     """
@@ -96,6 +99,7 @@ class Training(_Strict):
     parameters: dict[Text, str | int | float | bool | None]
     harness: Text
     start: Text | None
+    weights: Annotated[tuple[Text, ...], Field(max_length=100, strict=False)]
     unknown: Annotated[tuple[Text, ...], Field(max_length=100, strict=False)]
     images: Packed
     groups: Packed
@@ -115,6 +119,11 @@ class Stage:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     training: Training | None = None
+
+    @property
+    def is_from_scratch(self) -> bool:
+        """Whether nothing published went into it, as far as is known."""
+        return self.training is not None and not self.training.weights and self.training.start is None
 
     @property
     def note(self) -> str:
@@ -339,9 +348,11 @@ def _channels(text: str | None, name: str) -> int | None:
 
 
 def _normalisation(text: str | None, name: str) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Return (mean, std), one value a channel, of JSON such as {"mean": [0.5], "std": [0.25]}."""
+    """Return (mean, std), one value a channel, of JSON such as {"mean": [0.5], "std": [0.25]}, or of 'imagenet'."""
     if text is None:
         return None, None
+    if text == "imagenet":
+        return IMAGENET_MEAN, IMAGENET_STD
     try:
         said = json.loads(text)
         mean, std = (tuple(float(value) for value in said[key]) for key in ("mean", "std"))

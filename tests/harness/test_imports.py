@@ -34,7 +34,7 @@ LAYERS = [
     ["harness.boards"],
     ["harness.verdicts"],
     ["harness.board_tables", "harness.execution", "harness.planning"],
-    ["harness.board_markdown", "harness.board_latex", "harness.runs"],
+    ["harness.board_markdown", "harness.board_latex", "harness.runs", "harness.pretraining"],
     ["harness.verify_report"],
     ["harness.board_files", "harness.executors", "harness.explaining"],
     ["harness.submissions"],
