@@ -15,6 +15,7 @@ from harness.board_draws import Draws, draws_of, shared_out
 from harness.board_pairs import Pairs, pairs_of
 from harness.intervals import Interval, mean_intervals
 from harness.metrics import METRICS, Auc, Score, lower_bound
+from harness.stages import is_stage
 from harness.types import unique
 
 __all__ = ["RANKED_BY", "Mean", "Row", "means", "rows_of"]
@@ -234,6 +235,8 @@ def _about_weights(manifest: Mapping[str, Any]) -> Iterable[str]:
     if backbone is not None and backbone not in told | {SPLIT_NETWORK}:
         yield f"features of {backbone}"
     for weights in manifest["weights"]:
+        if is_stage(weights["network"]):
+            continue  # a note says what it was trained on
         reason = f" ({weights['reason']})" if weights["reason"] else ""
         if weights["sha256"]:
             yield f"pretrained {weights['network']}{reason}"

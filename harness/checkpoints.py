@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import pickletools
 import re
 import warnings
@@ -192,9 +193,9 @@ def _renamed(found: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
 
 def _reason(error: Exception) -> str:
     """Return one line on what went wrong, without torch's advice to read the file unsafely."""
-    text = str(error)
-    told = text.partition("WeightsUnpickler error: ")[2] or text
-    told = re.split(r"Please use|\n", told.strip())[0].strip()
+    if isinstance(error.__context__, pickle.UnpicklingError):
+        error = error.__context__  # what torch wraps its advice around
+    told = re.split(r"Please use|\n", str(error).strip())[0].strip()
     return f"it cannot be read safely ({type(error).__name__}: {told})"
 
 
