@@ -63,6 +63,11 @@ class Pretraining:
             raise UsageError(f"--out {str(self.out)!r}: expected a file that ends in .safetensors")
 
     @property
+    def called(self) -> str:
+        """What `--start` finds it by."""
+        return self.name if self.out is None else str(self.out)
+
+    @property
     def target(self) -> Path:
         return self.out or stages.folder() / f"{self.name}.safetensors"
 
@@ -135,12 +140,12 @@ def pretrain(request: Pretraining, progress: Progress) -> Report:
     target = request.target
     with _alone(target, progress):
         if target.exists():
-            return Report(_same_or_refused(work, target), False, None, shared=work.shared)
+            return Report(_same_or_refused(work), False, None, shared=work.shared)
         model, score = work.fitted(progress)
         notes = tuple(str(note) for note in getattr(model, "notes_", []))
         work.keep(model, target, notes)
     shutil.rmtree(work.unfinished, ignore_errors=True)
-    return Report(stages.read_stage(str(target)), True, score, notes, work.shared)
+    return Report(stages.read_stage(request.called), True, score, notes, work.shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,9 +361,9 @@ def _tested_elsewhere(part: _Part, other: _Part) -> str | None:
     )
 
 
-def _same_or_refused(work: _Work, target: Path) -> stages.Stage:
+def _same_or_refused(work: _Work) -> stages.Stage:
     """Return the stage that is there if this request made it. Raises `UsageError` when it is another."""
-    stage = stages.read_stage(str(target))
+    stage = stages.read_stage(work.request.called)
     if stage.training is None or stage.training.identity != work.identity:
         raise UsageError(
             f"first stage {work.request.name!r} is there already and was trained otherwise; "

@@ -95,5 +95,4 @@ def _print(request: Pretraining, report: Report) -> None:
         typer.echo(f"  balanced accuracy on the validation parts, which chose it: {report.score:.3f}")
     for note in [*report.notes, *report.shared]:
         say(f"note: {note}", style="yellow")
-    stage = request.name if request.out is None else report.stage.file
-    typer.echo(f"next: harness run -d DATASET -m {training.model} --start {stage}")
+    typer.echo(f"next: harness run -d DATASET -m {training.model} --start {request.called}")
