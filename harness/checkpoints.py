@@ -75,13 +75,11 @@ def tensors(file: Path) -> Mapping[str, torch.Tensor]:
     """
     try:
         found = _unwrapped(_read(file))
+        _check(found)
     except WeightsUnavailable:
         raise
     except Exception as error:
         raise WeightsUnavailable(_reason(error)) from error
-    if not isinstance(found, Mapping) or not found:
-        raise WeightsUnavailable("it holds no tensors by name")
-    _check(found)
     if all(name.startswith(PARALLEL) for name in found):
         return _renamed(found)
     return found
@@ -172,12 +170,16 @@ def _state_of(module: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]
             yield from _state_of(child, f"{prefix}{name}.", depth + 1)
 
 
-def _check(found: Mapping[Any, Any]) -> None:
+def _check(found: Any) -> None:
     import torch
 
+    if not isinstance(found, Mapping) or not found:
+        raise WeightsUnavailable("it holds no tensors by name")
     for name, tensor in found.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise WeightsUnavailable(f"{str(name)[:80]!r} is no tensor")
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise WeightsUnavailable(f"{name[:80]!r} is no plain array of numbers")
         if tensor.is_floating_point() and tensor.isnan().any():
             raise WeightsUnavailable(f"{name[:80]!r} holds values that are no numbers")
 

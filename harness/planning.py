@@ -344,8 +344,9 @@ class _Setup:
                         explicit, fetch=fetch, progress=progress
                     )
                     notes += [note] if note else []
-                if "start" in self.model.names and parameters.get("start") is None:
-                    parameters |= {} if self.request.start is None else {"start": self.request.start}
+                if "start" in self.model.names:
+                    start = parameters.get("start", self.request.start)
+                    parameters |= {} if start is None else {"start": str(start)}
                 names = self._pretrained(parameters)
                 found = [weights.obtain(n, progress) if fetch else weights.find(n) for n in names]
                 notes += self._checked_stages(names)

@@ -6,6 +6,7 @@ validation parts are those of each dataset's own protocol, the one that `harness
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -183,7 +184,7 @@ class _Work:
         parameters |= model.plugin.fixed | dict(request.parameters)
         start = parameters.get("start") if request.start is None else request.start
         if start is not None:
-            parameters["start"] = start
+            parameters["start"] = start = str(start)
         model.check(parameters)
         names = [
             *([] if start is None else [f"{stages.PREFIX}{stages.plain(start)}"]),
@@ -219,7 +220,7 @@ class _Work:
     @property
     def unfinished(self) -> Path:
         """Folder of what a killed process leaves for the next one to go on from."""
-        return cache_folder() / "first-stages" / ".unfinished" / self.identity[:32]
+        return stages.folder() / ".unfinished" / self.identity[:32]
 
     @cached_property
     def shared(self) -> tuple[str, ...]:
@@ -248,12 +249,14 @@ class _Work:
 
     def keep(self, model: Any, target: Path, notes: Sequence[str]) -> None:
         """Let `target` appear with the weights and all that is known of them. Raises `StageError`."""
-        temporary = target.with_name(f".tmp-{target.stem}-{uuid4().hex}.safetensors")
+        temporary = target.with_name(f".tmp-{target.name}-{uuid4().hex}.safetensors")
+        from safetensors import SafetensorError
+
         try:
             model.save(temporary)
             training = self._training().model_dump_json()
             stages.relabel(temporary, target, {"training": training, "notes": json.dumps(list(notes))})
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise StageError(f"first stage {str(target)!r} cannot be written: {reason}") from error
         finally:
@@ -374,8 +377,7 @@ def _same_or_refused(work: _Work) -> stages.Stage:
 
 @contextmanager
 def _alone(target: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of a stage's name: of two processes that make it, one does."""
-    lock = target.with_name(f".{target.name}.lock")
+    """Hold the lock of a stage's name, without what a killed process left: of two that make it, one does."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         is_folder = target.is_dir()
@@ -385,7 +387,10 @@ def _alone(target: Path, progress: Progress) -> Iterator[None]:
         ) from error
     if is_folder:
         raise StageError(f"first stage {str(target)!r} cannot be written: it is a folder")
-    with locked(lock, target.parent, f"training {target.stem}", progress):
+    lock = stages.folder() / ".locks" / f"{digest_of(str(target.absolute()))[:32]}.lock"
+    with locked(lock, cache_folder(), f"training {target.stem}", progress):
+        for stale in target.parent.glob(f".tmp-{glob.escape(target.name)}-*"):
+            stale.unlink(missing_ok=True)
         yield
 
 

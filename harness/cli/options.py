@@ -85,6 +85,7 @@ def parameters_of_one(values: Sequence[str]) -> dict[str, Any]:
     {'size_px': 96, 'weights': 'none'}
     """
     for text in values:
-        if not text.partition("=")[0].strip().isidentifier():
+        name, equals, _ = text.partition("=")
+        if not (equals and name.strip().isidentifier()):
             raise UsageError(f"--param {text!r}: expected PARAMETER=VALUE, such as size_px=96")
     return model_parameters([f"model.{text}" for text in values]).get("model", {})

@@ -120,6 +120,11 @@ class TestRefuses:
         with pytest.raises(WeightsUnavailable, match="'burnt' holds values that are no numbers"):
             tensors(tmp_path / "x.pth")
 
+    def test_tensors_that_no_network_has(self, tmp_path: Path) -> None:
+        torch.save({"w": torch.eye(3).to_sparse()}, tmp_path / "x.pth")
+        with pytest.raises(WeightsUnavailable, match="'w' is no plain array of numbers"):
+            tensors(tmp_path / "x.pth")
+
     def test_an_archive_of_something_else(self, tmp_path: Path) -> None:
         bomb(tmp_path / "x.pth")
         with pytest.raises(WeightsUnavailable):
