@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["build", "canonical", "embed", "minimum_size", "normalised"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "build", "canonical", "embed", "minimum_size", "normalised"]
 
 WITH_AUXILIARIES = ("googlenet", "inception_v3")
 """Networks that were trained with further classifiers on the way, which nobody needs afterwards."""

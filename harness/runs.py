@@ -225,6 +225,7 @@ def _manifest(cell: Cell) -> dict[str, Any]:
         "recipe": cell.recipe,
         "seed": cell.seed,
         "tuning": None,
+        "training": None,
         "weights": cell.weights,
         "notes": cell.notes,
         "harness": __version__,
@@ -272,6 +273,7 @@ def _of_result(cell: Cell, manifest: dict[str, Any], result: Result) -> dict[str
     return {
         "model": manifest["model"] | {"parameters": result.parameters, "tuned": tuned},
         "tuning": tuning,
+        "training": result.training,
         "notes": [*cell.notes, *result.notes],
         "durations": result.durations,
         "peak_memory_mb": round(machine.peak_memory_mb(), 1),

@@ -234,6 +234,47 @@ def test_defaults_are_those_of_the_paper_recipe():
         assert {name: getattr(model, name) for name in wanted} == wanted
 
 
+def test_saving_before_fitting_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="TorchvisionNetwork: call fit before save"):
+        TorchvisionNetwork(n_classes=2).save(tmp_path / "x.safetensors")
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(
+        ModelError, match=r"weights of 'squeezenet1_1' cannot be written to .*x\.safetensors'"
+    ):
+        fitted().save(tmp_path / "nowhere" / "x.safetensors")
+
+
+def test_what_is_saved_says_of_which_network_it_is_and_predicts_the_same(tmp_path):
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    model = fitted()
+    path = tmp_path / "net.safetensors"
+    model.save(path)
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+    assert facts["network"] == "squeezenet1_1"
+    assert (facts["n_classes"], facts["size_px"], facts["in_channels"]) == ("2", "64", "3")
+    images, _ = labelled(2, seed=1)
+    before = model.predict_proba(images)
+    torch.manual_seed(9)
+    model.network_ = networks.build("squeezenet1_1", n_classes=2, pretrained=False)
+    model.network_.load_state_dict(load_file(path))
+    np.testing.assert_allclose(model.predict_proba(images), before, atol=1e-6)
+
+
+def test_how_the_training_went_can_be_written_as_json():
+    import json
+
+    facts = json.loads(json.dumps(fitted().training_, allow_nan=False))
+    assert facts["steps"] == 4
+    assert facts["best_step"] in (2, 4)
+    assert facts["arithmetic"] in ("float32", "bfloat16")
+
+
 @pytest.mark.data
 def test_pretrained_squeezenet_learns_sars_cov_2_ct_within_quick(tmp_path):
     from harness.data.dataset import open_dataset
