@@ -204,6 +204,7 @@ class Network:
 
         Raises `ModelError` before `fit` and when the disk refuses.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         if not hasattr(self, "network_"):
@@ -218,7 +219,7 @@ class Network:
         state = {name: value.cpu().contiguous() for name, value in unfolded(self.network_).items()}
         try:
             save_file(state, path, metadata=facts)
-        except (OSError, RuntimeError) as error:
+        except (OSError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(
                 f"weights of {facts['network']!r} cannot be written to {str(path)!r}: {reason}"

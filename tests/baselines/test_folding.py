@@ -7,6 +7,7 @@ import torch
 from torchvision import models
 
 from baselines.folding import fold_repeats, unfolded
+from harness.backbones import build
 
 SMALL = {"vgg11": 32, "alexnet": 64}
 
