@@ -34,7 +34,8 @@ def fold_repeats(network: nn.Module, size_px: int) -> bool:
     linear = cast("nn.Linear", classifier[first])
     features.eval()
     with torch.no_grad():
-        channels, *map_size = features(torch.zeros(1, 3, size_px, size_px)).shape[1:]
+        in_channels = next(m.in_channels for m in features.modules() if isinstance(m, nn.Conv2d))
+        channels, *map_size = features(torch.zeros(1, in_channels, size_px, size_px)).shape[1:]
         if map_size != [1, 1] or linear.in_features == channels:
             return False
         folded = nn.Linear(channels, linear.out_features)

@@ -28,8 +28,8 @@ from baselines.folding import fold_repeats, unfolded
 from baselines.labels import checked_labels
 from baselines.memory import check_room, memory_named
 from baselines.methods import find_method
-from baselines.training import Settings, Tensors, Training, probabilities, train
-from harness.backbones import build, canonical
+from baselines.training import Normaliser, Settings, Tensors, Training, probabilities, train
+from harness.backbones import build, canonical, input_of
 from harness.errors import ModelError, UnknownName, WeightsUnavailable
 from harness.types import ImagesView, Session
 
@@ -93,7 +93,8 @@ class Network:
     `learning_rate_scale` multiplies the network's own learning rate, which is the first of `rates` from scratch and
     the second from pretrained weights; `augmentation` every random change of the images, see
     `baselines.augmentation`. What `method` fixes goes before the parameters: see `baselines.methods`.
-    `weights` "none" leaves pretrained weights alone.
+    `start` is a first stage to start from, see `harness.stages`; without one `weights` "imagenet" takes the
+    published weights and "none" leaves them alone.
     """
 
     session = Session()
@@ -120,6 +121,7 @@ class Network:
     average: float = 0.0
     method: str = "modern"
     weights: str = "imagenet"
+    start: str | None = None
 
     @classmethod
     def network(cls, variant: str) -> str:
@@ -129,9 +131,14 @@ class Network:
         return f"{cls.family}{variant}"
 
     @classmethod
-    def pretrained(cls, variant: str | None = None, weights: str = "imagenet", **_: Any) -> tuple[str, ...]:
-        """Return the name of the network whose weights training starts from."""
+    def pretrained(
+        cls, variant: str | None = None, weights: str = "imagenet", start: str | None = None, **_: Any
+    ) -> tuple[str, ...]:
+        """Return the name of the network, or 'stage:NAME' of the first stage, whose weights training starts from."""
         name = cls.network(cls.variant if variant is None else variant)
+        start = cls.start if start is None else start
+        if start is not None:
+            return (f"stage:{start.removeprefix('stage:')}",)
         return (name,) if weights != "none" else ()
 
     @staticmethod
@@ -172,7 +179,9 @@ class Network:
                 network, note = self._start(name)
                 self._fit_to_size(network, name)
                 network = network.to(device).to(memory_format=torch.channels_last)
-                _check_takes(network, name, self.size_px, device)
+                self._input = input_of(name, self.start)
+                self._normaliser = Normaliser.on(device, self._input.mean, self._input.std)
+                _check_takes(network, name, self.size_px, self._normaliser)
                 course = train(
                     network,
                     training,
@@ -180,6 +189,7 @@ class Network:
                     self._settings(from_scratch=note is not None),
                     n_classes=self.n_classes,
                     seed=self.seed,
+                    normaliser=self._normaliser,
                     session=self.session,
                 )
         self.training_, self.looks_ = course.as_dict(), course.looks
@@ -197,7 +207,7 @@ class Network:
         name = self.network(self.variant)
         with memory_named(name, self.size_px, self.batch_size, self._device):
             pixels = torch.from_numpy(np.array(images.resized(self.size_px)))
-            return probabilities(self.network_, pixels.to(self._device), self.absent_)
+            return probabilities(self.network_, pixels.to(self._device), self.absent_, self._normaliser)
 
     def save(self, path: Path) -> None:
         """Write the weights of the best look as safetensors; the header says of which network.
@@ -213,8 +223,7 @@ class Network:
             "network": canonical(self.network(self.variant)),
             "n_classes": str(self.n_classes),
             "size_px": str(self.size_px),
-            "in_channels": "3",
-            "normalisation": "imagenet",
+            **self._input.metadata,
         }
         state = {name: value.cpu().contiguous() for name, value in unfolded(self.network_).items()}
         try:
@@ -245,14 +254,15 @@ class Network:
         """Return the network, and a note where it doesn't start from pretrained weights."""
         if self.weights not in WEIGHTS:
             raise UnknownName("weights", str(self.weights), WEIGHTS)
-        if self.weights == "none":
+        if self.start is None and self.weights == "none":
             reason = "weights='none' was asked for"
         else:
             try:
-                return build(name, n_classes=self.n_classes, pretrained=True), None
+                return build(name, n_classes=self.n_classes, pretrained=True, start=self.start), None
             except WeightsUnavailable as error:
                 reason = str(error)
-        network = build(name, n_classes=self.n_classes, pretrained=False)
+        in_channels = len(input_of(name, self.start).mean)
+        network = build(name, n_classes=self.n_classes, pretrained=False, in_channels=in_channels)
         self._prepare_from_scratch(network)
         return network, f"trained from scratch: {reason}"
 
@@ -298,6 +308,7 @@ class DenseNetZhao2020(DenseNet):
 
     variant: str = "121"
     method: str = "zhao2020"
+    start: str | None = "xrv:densenet121-nih"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -406,13 +417,14 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _check_takes(network: nn.Module, name: str, size_px: int, device: torch.device) -> None:
+def _check_takes(network: nn.Module, name: str, size_px: int, normaliser: Normaliser) -> None:
     """Raise `ModelError` when the network cannot take images of this size: some have a least size, some one size."""
     import torch
 
     network.eval()
+    black = torch.zeros(2, size_px, size_px, dtype=torch.uint8, device=normaliser.scale.device)
     with _named_size(name, size_px), torch.inference_mode():
-        network(torch.zeros(2, 3, size_px, size_px, device=device))
+        network(normaliser(black))
 
 
 @contextmanager

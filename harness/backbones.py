@@ -10,26 +10,40 @@ without a classifier (`num_classes=0`) returns.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.catalogue import IMAGENET_MEAN, IMAGENET_STD, Network, canonical, find_network
+from harness.checkpoints import tensors
 from harness.counters import count
-from harness.errors import ModelError, WeightsUnavailable
+from harness.errors import ModelError, StageError, UsageError, WeightsUnavailable
+from harness.stages import PREFIX, Stage, plain, read_stage
 from harness.types import Progress
-from harness.weights import find, unavailable
+from harness.weights import find, is_published, unavailable
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "build", "canonical", "embed", "minimum_size", "normalised"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Input",
+    "build",
+    "canonical",
+    "embed",
+    "input_of",
+    "minimum_size",
+    "normalised",
+]
 
 WITH_AUXILIARIES = ("googlenet", "inception_v3")
 """Networks that were trained with further classifiers on the way, which nobody needs afterwards."""
@@ -51,26 +65,64 @@ def minimum_size(network: str) -> int:
     return find_network(network).minimum_px
 
 
-def build(network: str, *, n_classes: int, pretrained: bool, in_channels: int = 3) -> nn.Module:
+@dataclass(frozen=True)
+class Input:
+    """What a network expects of an image: how many equal channels, and the statistics for `normalised`."""
+
+    in_channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What `Model.save` writes into a file's metadata, so that a first stage is fed as it was trained."""
+        statistics = {"mean": list(self.mean), "std": list(self.std)}
+        return {"in_channels": str(self.in_channels), "normalisation": json.dumps(statistics)}
+
+
+def input_of(network: str, start: str | None = None) -> Input:
+    """Return what images must be for `network`, starting from the first stage `start` if one is given.
+
+    A stage whose metadata say how it was fed decides; the others are fed as the published weights are.
+    Raises as `canonical` does, and `StageError` for a stage that cannot be used.
+    """
+    known = find_network(network)
+    if start is not None:
+        if is_published(start):
+            known = find_network(plain(start))
+        elif (stage := read_stage(start)).mean is not None and stage.std is not None:
+            return Input(len(stage.mean), stage.mean, stage.std)
+    return Input(len(known.mean), known.mean, known.std)
+
+
+def build(
+    network: str,
+    *,
+    n_classes: int,
+    pretrained: bool,
+    in_channels: int | None = None,
+    start: str | None = None,
+) -> nn.Module:
     """Return `network` with a new classifier of `n_classes` outputs, on the CPU, in training mode.
 
     With `pretrained`, everything but the classifier comes from the weights that `harness.weights.find`
-    finds. What is not loaded is drawn from torch's global generator, which the caller seeds. With
-    other than 3 channels, a pretrained first convolution answers equal channels as it did before.
+    finds; with `start`, 'stage:NAME_OR_PATH' or a bare name or path, from that first stage instead. What is not
+    loaded is drawn from torch's global generator, which the caller seeds. `in_channels` None is what `input_of`
+    says; with others than the weights have, a first convolution answers equal channels as it did before.
     Unlike torchvision's, a SqueezeNet has no ReLU after its classifier: with two classes, it kills
     both outputs of many a network.
 
-    Raises `UnknownName`, `UsageError`, and `WeightsUnavailable` for weights that are absent, damaged or
-    another network's.
+    Raises `UnknownName`, `UsageError`, `WeightsUnavailable` for published weights that are absent, damaged or
+    another network's, and `StageError` for such a first stage.
     """
     known = find_network(network)
-    if n_classes < 1 or in_channels < 1:
+    if n_classes < 1 or (in_channels is not None and in_channels < 1):
         raise ModelError(
             f"network {network!r}: expected at least 1 class and 1 channel, got {n_classes!r} and {in_channels!r}"
         )
-    file = _file_of(known) if pretrained else None
+    file = _Origin.of(known, pretrained, start)
     make = _from_timm if known.is_timm else _from_torchvision
-    return make(known, n_classes, file, in_channels)
+    return make(known, n_classes, file, in_channels or input_of(network, start).in_channels)
 
 
 def embed(
@@ -117,15 +169,72 @@ def embed(
 def normalised(
     x_NSS: torch.Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> torch.Tensor:
-    """Return float32 (N, 3, S, S) of grey images with values from 0 to 255, as ImageNet networks expect them.
+    """Return float32 (N, C, S, S) of grey images with values from 0 to 255, as pretrained networks expect them.
 
-    Each channel holds the grey value between 0 and 1, less `mean`, over `std`.
+    Each of the C channels, one a value of `mean`, holds the grey value between 0 and 1, less `mean`, over `std`.
     """
     import torch
 
     scale = torch.tensor([1 / (255 * s) for s in std], device=x_NSS.device)
     offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=x_NSS.device)
     return torch.addcmul(offset[:, None, None], x_NSS[:, None].float(), scale[:, None, None])
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """A file that a network starts from; `stage` is the first stage's name, None for published weights.
+
+    `is_published` says that training began with published weights, which some networks feed otherwise.
+    """
+
+    file: Path
+    stage: str | None = None
+    is_published: bool = True
+
+    @classmethod
+    def of(cls, network: Network, pretrained: bool, start: str | None) -> _Origin | None:
+        """Return where the weights come from, None where they are drawn. Raises as `build` does."""
+        if start is None:
+            return cls(_file_of(network)) if pretrained else None
+        if not is_published(start):
+            stage = read_stage(start)
+            _check_same_network(network, stage)
+            return cls(stage.file, stage.name, not stage.is_from_scratch)
+        if find_network(plain(start)).architecture != network.architecture:
+            raise _other_network(plain(start), plain(start), network)
+        found = find(f"{PREFIX}{plain(start)}")
+        assert found.file is not None
+        return cls(found.file, plain(start))
+
+    def misfit(self, network: Network, why: str) -> WeightsUnavailable | StageError:
+        """Return the error that says in one line why the file does not hold this network."""
+        line = " ".join(why.split())
+        if len(line) > 200:
+            line = f"{line[:200]}..."
+        if self.stage is not None:
+            return StageError(f"first stage {self.stage!r} does not hold {network.name!r}: {line}")
+        return WeightsUnavailable(
+            f"weights of {network.name!r}: {str(self.file)!r} does not hold them: {line}; "
+            "put the right file in its place"
+        )
+
+
+def _check_same_network(network: Network, stage: Stage) -> None:
+    """Raise `StageError` when a stage says that it holds another network, or one that nobody knows."""
+    if stage.network is None:
+        return
+    try:
+        held = find_network(stage.network)
+    except UsageError as error:
+        raise StageError(f"first stage {stage.name!r} holds {stage.network!r}: {error}") from error
+    if held.architecture != network.architecture:
+        raise _other_network(stage.name, held.name, network)
+
+
+def _other_network(stage: str, held: str, network: Network) -> StageError:
+    return StageError(
+        f"first stage {stage!r} holds the network {held!r}, the model asks for {network.name!r}"
+    )
 
 
 def _file_of(network: Network) -> Path:
@@ -135,7 +244,9 @@ def _file_of(network: Network) -> Path:
     return weights.file
 
 
-def _from_torchvision(network: Network, n_classes: int, file: Path | None, in_channels: int) -> nn.Module:
+def _from_torchvision(
+    network: Network, n_classes: int, origin: _Origin | None, in_channels: int
+) -> nn.Module:
     from torch import nn
     from torchvision import models
 
@@ -144,8 +255,8 @@ def _from_torchvision(network: Network, n_classes: int, file: Path | None, in_ch
         # The published weights expect images that the network itself brings to its makers' scale.
         options = {
             "aux_logits": False,
-            "init_weights": file is None,
-            "transform_input": file is not None and in_channels == 3,
+            "init_weights": origin is None,
+            "transform_input": origin is not None and origin.is_published and in_channels == 3,
         }
     model = models.get_model(network.own_name, weights=None, num_classes=n_classes, **options)
     if isinstance(model, models.SqueezeNet):
@@ -153,90 +264,77 @@ def _from_torchvision(network: Network, n_classes: int, file: Path | None, in_ch
         model.classifier = nn.Sequential(dropout, convolution, pool)
     if in_channels != 3:
         _replace_first_convolution(model, in_channels)
-    if file is not None:
-        _load(model, network, file, in_channels)
+    if origin is not None:
+        _load(model, network, origin, in_channels)
     return model
 
 
-def _load(model: nn.Module, network: Network, file: Path, in_channels: int) -> None:
-    """Load all but the classifier of a torchvision network, and nothing less. Raises `WeightsUnavailable`."""
+def _load(model: nn.Module, network: Network, origin: _Origin, in_channels: int) -> None:
+    """Load all but the classifier of a torchvision network, and nothing less. Raises as `build` does."""
     head = f"{_classifier_name(model)}."
     first = f"{_first_convolution(model)[0]}.weight"
-    published = _state(file, network)
+    published = _state(origin, network)
     state: OrderedDict[str, torch.Tensor] = OrderedDict()
     for key, value in published.items():
         name = DENSE_LAYER.sub(r"\1\2", key)
         if not name.startswith(head) and not AUXILIARY.match(name):
-            state[name] = _shared_out(value, in_channels) if name == first and in_channels != 3 else value
+            state[name] = _shared_out(value, in_channels) if name == first else value
     # Versions of the modules that were saved: with them torch knows how to read older files.
     state._metadata = getattr(published, "_metadata", OrderedDict())  # type: ignore[attr-defined]
     try:
         result = model.load_state_dict(state, strict=False)
     except (RuntimeError, ValueError) as error:
-        raise _misfit(network, file, str(error)) from error
+        raise origin.misfit(network, str(error)) from error
     missing = [key for key in result.missing_keys if not key.startswith(head)]
     if missing or result.unexpected_keys:
-        raise _misfit(
+        raise origin.misfit(
             network,
-            file,
             f"{len(missing)} tensors are missing (first: {next(iter(missing), None)!r}) and "
             f"{len(result.unexpected_keys)} unknown (first: {next(iter(result.unexpected_keys), None)!r})",
         )
 
 
-def _from_timm(network: Network, n_classes: int, file: Path | None, in_channels: int) -> nn.Module:
+def _from_timm(network: Network, n_classes: int, origin: _Origin | None, in_channels: int) -> nn.Module:
     import timm
 
-    if file is None:
+    if origin is None:
         return timm.create_model(
             network.own_name, pretrained=False, num_classes=n_classes, in_chans=in_channels
         )
     # As a dictionary: timm then renames and adapts what it must, but never opens the file itself.
-    overlay = {"state_dict": dict(_state(file, network)), "custom_load": False}
+    state = dict(_state(origin, network))
+    overlay: dict[str, Any] = {"state_dict": state, "custom_load": False}
+    options: dict[str, Any] = {}
+    if origin.stage is not None and (classes := _classes_in(state, network)):
+        overlay["num_classes"] = options["num_classes"] = classes
     try:
         # With the number of classes that the weights have, timm insists that every tensor fits.
         model: Any = timm.create_model(
-            network.own_name, pretrained=True, pretrained_cfg_overlay=overlay, in_chans=in_channels
+            network.own_name, pretrained=True, pretrained_cfg_overlay=overlay, in_chans=in_channels, **options
         )
     except (RuntimeError, ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:
-        raise _misfit(network, file, str(error)) from error
+        raise origin.misfit(network, str(error)) from error
     model.pretrained_cfg.pop("state_dict", None)
     model.reset_classifier(n_classes)
     return model
 
 
-def _state(file: Path, network: Network) -> Mapping[str, torch.Tensor]:
-    """Return the tensors of a file by name; nothing in it is executed. Raises `WeightsUnavailable`."""
-    import torch
-    from safetensors.torch import load_file
+def _classes_in(state: Mapping[str, torch.Tensor], network: Network) -> int:
+    """Return how many classes the classifier of a timm network's weights has, 0 where it has none."""
+    import timm
 
+    cfg = timm.get_pretrained_cfg(network.own_name)
+    first = cfg.classifier if cfg is not None and isinstance(cfg.classifier, str) else ""
+    weight = state.get(f"{first}.weight")
+    return len(weight) if weight is not None else 0
+
+
+def _state(origin: _Origin, network: Network) -> Mapping[str, torch.Tensor]:
+    """Return the tensors of a file by name; nothing in it is executed. Raises as `build` does."""
     try:
-        if file.suffix == ".safetensors":
-            found: Any = load_file(file)
-        else:
-            found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise _misfit(network, file, f"it cannot be read safely ({type(error).__name__}: {error})") from error
-    for key in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not found:
-        raise _misfit(network, file, "it holds no tensors by name")
-    for name, tensor in found.items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise _misfit(network, file, f"{name!r} is no tensor")
-        if tensor.is_floating_point() and tensor.isnan().any():
-            raise _misfit(network, file, f"{name!r} holds values that are no numbers")
-    return found
-
-
-def _misfit(network: Network, file: Path, why: str) -> WeightsUnavailable:
-    line = " ".join(why.split())
-    if len(line) > 200:
-        line = f"{line[:200]}..."
-    return WeightsUnavailable(
-        f"weights of {network.name!r}: {str(file)!r} does not hold them: {line}; put the right file in its place"
-    )
+        return tensors(origin.file)
+    except WeightsUnavailable as error:
+        raise origin.misfit(network, str(error)) from error
 
 
 def _classifier_name(model: nn.Module) -> str:
@@ -269,7 +367,9 @@ def _replace_first_convolution(model: nn.Module, in_channels: int) -> None:
 
 
 def _shared_out(kernels: torch.Tensor, in_channels: int) -> torch.Tensor:
-    """Return (out, in_channels, h, w) kernels that answer equal channels as the RGB kernels did."""
+    """Return (out, in_channels, h, w) kernels that answer equal channels as kernels of other channels did."""
+    if kernels.ndim != 4 or kernels.shape[1] == in_channels:
+        return kernels
     return kernels.sum(1, keepdim=True).repeat(1, in_channels, 1, 1) / in_channels
 
 

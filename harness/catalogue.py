@@ -1,5 +1,7 @@
 """Networks by name: every image classifier of torchvision and timm, and where its pretrained weights are.
 
+Names that begin with 'xrv:' are DenseNets with torchxrayvision's weights, trained on chest radiographs.
+
 Asking torchvision and timm takes seconds, so their answer is kept in the cache, by their versions;
 after that a name is known without importing torch.
 """
@@ -31,7 +33,23 @@ TORCHVISION_WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_V2", "IMAGENET1K_SWAG_LINEAR
 
 HUB = "https://huggingface.co"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-SCHEMA = 1
+SCHEMA = 2
+
+XRV_URL = "https://github.com/mlmed/torchxrayvision/releases/download/v1"
+XRV_FILES = {
+    "all": "nih-pc-chex-mimic_ch-google-openi-kaggle",
+    "nih": "nih",
+    "pc": "pc",
+    "chex": "chex",
+    "rsna": "kaggle",
+    "mimic_nb": "mimic_nb",
+    "mimic_ch": "mimic_ch",
+}
+"""How the files begin in `model_urls` of torchxrayvision 1.5.7, by what they were trained on: nih is ChestX-ray14."""
+XRV_ENDING = "-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt"
+
+# torchxrayvision's utils.normalize: [0, 255] becomes [-1024, 1024].
+XRV_MEAN, XRV_STD = (0.5,), (1 / 2048,)
 
 # Numbers depend on neither; they decide which names exist.
 LIBRARIES = ("torch", "torchvision", "timm")
@@ -39,11 +57,11 @@ LIBRARIES = ("torch", "torchvision", "timm")
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier by its canonical name: 'vgg16' (torchvision) or 'timm:NAME'.
+    """A classifier by its canonical name: 'vgg16' (torchvision), 'timm:NAME' or 'xrv:densenet121-NAME'.
 
     `urls` say where its pretrained weights are, best first; none means that there are none.
     `minimum_px` is the least width and height of an image that its makers state; `fixed` says
-    that it takes no other. `mean` and `std` are the statistics that its weights expect, of
+    that it takes no other. `mean` and `std` are the statistics that its weights expect, one a channel, of
     intensities between 0 and 1.
     """
 
@@ -59,13 +77,22 @@ class Network:
         return self.name.startswith("timm:")
 
     @property
+    def is_xrv(self) -> bool:
+        return self.name.startswith("xrv:")
+
+    @property
     def own_name(self) -> str:
-        """What its library calls it."""
-        return self.name.removeprefix("timm:")
+        """What its library calls it; torchvision builds torchxrayvision's DenseNets."""
+        return self.name.partition("-")[0][4:] if self.is_xrv else self.name.removeprefix("timm:")
+
+    @property
+    def architecture(self) -> str:
+        """What two networks share that can take each other's weights but for the classifier."""
+        return self.own_name if self.is_xrv else self.name.partition(".")[0]
 
 
 def find_network(name: str) -> Network:
-    """Return the classifier of that name: 'vgg16', 'torchvision:vgg16' or 'timm:NAME'.
+    """Return the classifier of that name: 'vgg16', 'torchvision:vgg16', 'timm:NAME' or 'xrv:densenet121-nih'.
 
     Raises `UnknownName` with close names, and `UsageError` for a network of torchvision that is
     no image classifier.
@@ -148,7 +175,7 @@ def save_json(path: Path, value: Mapping[str, Any]) -> None:
 @cache
 def _asked() -> dict[str, Any]:
     """Ask torchvision and timm for all they have: seconds, once for each version."""
-    found = [*_of_torchvision(), *_of_timm()]
+    found = [*_of_torchvision(), *_of_timm(), *_of_xrv()]
     networks = {network.name: asdict(network) for network in found}
     aliases = {name: short for name, short in _timm_defaults() if name in networks}
     return {"networks": networks, "aliases": aliases, "others": _other_kinds()}
@@ -177,6 +204,15 @@ def _of_timm() -> Iterator[Network]:
         fixed = bool(cfg.fixed_input_size)
         least = cfg.input_size if fixed else cfg.min_input_size or (1,)
         yield Network(f"timm:{name}", _timm_urls(cfg), int(least[-1]), fixed, tuple(cfg.mean), tuple(cfg.std))
+
+
+def _of_xrv() -> Iterator[Network]:
+    from torchvision import models
+
+    minimum_px = min(models.DenseNet121_Weights.IMAGENET1K_V1.meta["min_size"])
+    for name, file in XRV_FILES.items():
+        url = f"{XRV_URL}/{file}{XRV_ENDING}"
+        yield Network(f"xrv:densenet121-{name}", (url,), minimum_px, mean=XRV_MEAN, std=XRV_STD)
 
 
 def _timm_urls(cfg: Any) -> tuple[str, ...]:

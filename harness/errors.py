@@ -16,6 +16,7 @@
     │   ├── PluginBroken          a plugin that cannot be imported
     │   └── PredictionError       probabilities that are none
     ├── WeightsUnavailable        pretrained weights that cannot be had
+    ├── StageError                a first stage that cannot be used
     ├── RecordError               a record that is damaged or cannot be written
     ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
     └── TrialPruned               a tuning trial that was stopped early (not a failure)
@@ -42,6 +43,7 @@ __all__ = [
     "ProtocolSkipped",
     "RecordError",
     "SplitError",
+    "StageError",
     "TrialPruned",
     "UnknownName",
     "UsageError",
@@ -119,6 +121,10 @@ class PredictionError(ModelError):
 
 
 class WeightsUnavailable(HarnessError):
+    pass
+
+
+class StageError(HarnessError):
     pass
 
 

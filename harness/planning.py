@@ -9,16 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import machine, weights
+from harness import machine, stages, weights
 from harness.data.dataset import Dataset, open_dataset
-from harness.errors import DataError, HarnessError, ProtocolSkipped, UnknownName, UsageError
+from harness.errors import DataError, HarnessError, ProtocolSkipped, StageError, UnknownName, UsageError
 from harness.protocols import make_splits
 from harness.records import Record, finished, read_record
 from harness.registry import ModelPlugin, find_model, parameters_of
 from harness.sources import code_digest, engine_digest
 from harness.types import Progress, Split, digest_of, unique
 
-__all__ = ["TRIALS", "Cell", "Plan", "PlannedCell", "Request", "make_plan"]
+__all__ = ["TRIALS", "Cell", "FoundModel", "Plan", "PlannedCell", "Request", "best_protocol", "make_plan"]
 
 TRIALS = {"smoke": 1, "quick": 5, "paper": 20}
 USUAL_BACKBONES = ("vgg16", weights.SPLIT_NETWORK)
@@ -40,6 +40,7 @@ class Request:
     recipe: str = "auto"
     trials: int | None = None
     backbone: str | None = None
+    start: str | None = None
     device: str = "auto"
     data_root: Path | None = None
     skip_bad: bool = False
@@ -149,7 +150,8 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
     """
     plan = Plan()
     device = machine.choose_device(request.device)
-    models = [_FoundModel(find_model(name)) for name in unique(request.models)]
+    models = [FoundModel(find_model(name)) for name in unique(request.models)]
+    _check_start(request, models)
     timings = _Timings(request.runs)
     for name in unique(request.datasets):
         try:
@@ -171,6 +173,19 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
                     plan.cells.append(PlannedCell(cell, done, timings.guess(cell, model)))
     plan.warnings += _absent_then(plan)
     return plan
+
+
+def _check_start(request: Request, models: Sequence[FoundModel]) -> None:
+    """Raise `UsageError` when there is no such first stage, or none of the models can start from one."""
+    if request.start is None:
+        return
+    if not any("start" in model.names for model in models):
+        names = ", ".join(model.plugin.label for model in models)
+        raise UsageError(
+            f"--start {request.start!r}: none of these models starts from a first stage: {names}"
+        )
+    if not weights.is_published(request.start):
+        stages.locate(request.start)
 
 
 def _absent_then(plan: Plan) -> list[str]:
@@ -201,15 +216,20 @@ def _splits(request: Request, dataset: Dataset, plan: Plan) -> Iterator[Split]:
 
 
 def _best_protocol(dataset: Dataset, plan: Plan) -> str:
-    """Return 'official' where the dataset has a split, else what keeps patients together, else 'random'."""
-    if any(sample.split is not None for sample in dataset.samples):
-        return "official"
-    protocol = "group-kfold" if len(set(dataset.groups) - {None}) > 1 else "random"
-    plan.warnings.append(f"{dataset.name}: its authors give no split, so it runs under {protocol!r}")
+    protocol = best_protocol(dataset)
+    if protocol != "official":
+        plan.warnings.append(f"{dataset.name}: its authors give no split, so it runs under {protocol!r}")
     return protocol
 
 
-class _FoundModel:
+def best_protocol(dataset: Dataset) -> str:
+    """Return 'official' where the dataset has a split, else what keeps patients together, else 'random'."""
+    if any(sample.split is not None for sample in dataset.samples):
+        return "official"
+    return "group-kfold" if len(set(dataset.groups) - {None}) > 1 else "random"
+
+
+class FoundModel:
     """A plugin with what its factory says of itself; a broken one says why."""
 
     def __init__(self, plugin: ModelPlugin) -> None:
@@ -266,7 +286,7 @@ class _Setup:
     name: str
     dataset: Dataset
     split: Split
-    model: _FoundModel
+    model: FoundModel
     untuned: bool
     device: str
 
@@ -285,11 +305,17 @@ class _Setup:
     def variant(self, parameters: Mapping[str, Any]) -> str | None:
         """Return what tells the row from that of the same model as it comes: None when nothing does."""
         asked, backbone = self.asked_parameters, parameters.get("backbone", USUAL_BACKBONES[0])
+        start = parameters.get("start")
         differing = [
             "untuned" if self.trials == 0 else "",
             f"{self.trials} trials" if self.trials not in (0, TRIALS[self.recipe]) else "",
             str(backbone) if backbone not in USUAL_BACKBONES else "",
-            *(f"{name}={value}" for name, value in sorted(asked.items()) if name != "backbone"),
+            f"start={stages.shown(str(start))}" if start is not None else "",
+            *(
+                f"{name}={value}"
+                for name, value in sorted(asked.items())
+                if name not in ("backbone", "start")
+            ),
         ]
         return ", ".join(filter(None, differing)) or None
 
@@ -318,8 +344,11 @@ class _Setup:
                         explicit, fetch=fetch, progress=progress
                     )
                     notes += [note] if note else []
-                names = self.model.pretrained(parameters)
+                if "start" in self.model.names and parameters.get("start") is None:
+                    parameters |= {} if self.request.start is None else {"start": self.request.start}
+                names = self._pretrained(parameters)
                 found = [weights.obtain(n, progress) if fetch else weights.find(n) for n in names]
+                notes += self._checked_stages(names)
             except UsageError:
                 raise  # a name that nothing has is the user's, not a model that failed
             except HarnessError as error:
@@ -348,6 +377,25 @@ class _Setup:
             failure=failure,
         )
 
+    def _pretrained(self, parameters: Mapping[str, Any]) -> list[str]:
+        """Return the names of the weights that the model starts from, of a first stage whatever the model says."""
+        start = parameters.get("start")
+        stage = [] if start is None else [f"{stages.PREFIX}{stages.plain(str(start))}"]
+        return unique([*stage, *self.model.pretrained(parameters)])
+
+    def _checked_stages(self, names: Sequence[str]) -> list[str]:
+        """Return what a reader must know of first stages; raise `StageError` for one that has seen the test part."""
+        notes = []
+        for name in filter(stages.is_stage, names):
+            if weights.is_published(name):
+                notes.append(f"starts from {stages.plain(name)}, trained on chest radiographs")
+                continue
+            stage = stages.read_stage(name)
+            if (seen := stages.leak(stage, self.dataset, self.split)) is not None:
+                raise StageError(seen)
+            notes.append(stage.note)
+        return notes
+
     def _identity(
         self,
         parameters: Mapping[str, Any],
@@ -363,7 +411,7 @@ class _Setup:
             "model": [self.model.plugin.label, self.model.plugin.location],
             "code": self.model.code,
             "engine": engine_digest(),
-            "parameters": dict(parameters),
+            "parameters": _without_folders(parameters),
             "trial_parameters": dict(trial_parameters),
             "trials": self.trials,
             "recipe": self.recipe,
@@ -372,6 +420,12 @@ class _Setup:
             "versions": machine.versions(),
             "device": self.device.partition(":")[0],
         }
+
+
+def _without_folders(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with a first stage by its name alone: its digest is in the key, where it lies is not."""
+    start = parameters.get("start")
+    return {**parameters, **({} if start is None else {"start": stages.shown(str(start))})}
 
 
 def _resolved(setup: _Setup, progress: Progress | None) -> tuple[Cell, bool]:
@@ -402,7 +456,7 @@ class _Timings:
             where = (manifest["dataset"]["name"], manifest["model"]["label"], manifest["recipe"])
             self._seconds[where] = sum(manifest["durations"].values())
 
-    def guess(self, cell: Cell, model: _FoundModel) -> float | None:
+    def guess(self, cell: Cell, model: FoundModel) -> float | None:
         """Seconds: the last such cell's, else what the model says of its recipe."""
         known = self._seconds.get((cell.dataset_name, cell.model, cell.recipe))
         if known is not None:

@@ -2,8 +2,8 @@
 
 Files lie where torch and the Hugging Face hub keep them (`TORCH_HOME`, `HF_HOME`), so that nothing is
 downloaded twice. A file is believed when its name carries the beginning of its SHA-256, as torchvision's
-do, or when it is an archive that is whole by its own checksums and lengths; a truncated one is
-neither. What was looked at is remembered by path, size and time.
+do, or when it is whole by its own checksums and lengths; a truncated one is neither. What was looked at is
+remembered by path, size and time.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import os
 import re
 import struct
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from harness.catalogue import HUB, Network, canonical, find_network, save_json
-from harness.errors import FetchError, NoNetwork, WeightsUnavailable
+from harness.catalogue import HUB, XRV_URL, Network, canonical, find_network, save_json
+from harness.checkpoints import header, is_whole_pickle
+from harness.errors import FetchError, NoNetwork, StageError, WeightsUnavailable
 from harness.folders import cache_folder
+from harness.stages import PREFIX, is_stage, locate, plain, shown
 from harness.types import Progress, digest_of, unique
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "checkpoints_folder",
     "choose_backbone",
     "find",
+    "is_published",
     "obtain",
     "unavailable",
 ]
@@ -59,7 +62,8 @@ SPLIT_NETWORK_NOTE = (
 # What torch.hub calls HASH_REGEX: the digits before the suffix are the beginning of the SHA-256.
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
-MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, by its specification
+XRV_CACHE = Path("~/.torchxrayvision/models_data")
+"""Where torchxrayvision keeps what it downloads."""
 
 _failures: dict[str, str] = {}
 """Why a host (no network) or a URL cannot be had: in one process nothing is waited for twice."""
@@ -86,8 +90,14 @@ class Weights:
 def find(network: str) -> Weights:
     """Return the weights of `network` that are on this disk; the network is not asked, torch not imported.
 
-    Raises `UnknownName` and `UsageError` as `harness.catalogue.find_network` does.
+    'stage:NAME_OR_PATH' means a first stage: see `harness.stages`. After 'stage:' may stand a network of
+    torchxrayvision, too.
+
+    Raises `UnknownName` and `UsageError` as `harness.catalogue.find_network` and `harness.stages.locate` do, and
+    `StageError` for a stage that cannot be read.
     """
+    if is_stage(network):
+        return _of_stage(network, None)
     return _on_disk(find_network(network))[0]
 
 
@@ -96,6 +106,8 @@ def obtain(network: str, progress: Progress | None = None) -> Weights:
 
     That there is no network is known within 10 seconds, and then remembered by this process.
     """
+    if is_stage(network):
+        return _of_stage(network, lambda name: obtain(name, progress))
     known = find_network(network)
     found, problems = _on_disk(known)
     if found.file is not None or not known.urls:
@@ -109,6 +121,30 @@ def obtain(network: str, progress: Progress | None = None) -> Weights:
             if isinstance(error, NoNetwork):
                 break
     return _absent(known, ", ".join(unique(problems)))
+
+
+def is_published(start: str) -> bool:
+    """Return whether a first stage is a network of torchxrayvision, known by its name."""
+    return plain(start).startswith("xrv:")
+
+
+def _of_stage(name: str, get: Callable[[str], Weights] | None) -> Weights:
+    """Return a first stage as weights; one of torchxrayvision's is found, or got, as theirs are."""
+    if is_published(name):
+        found = (get or find)(plain(name))
+        if found.file is None:
+            raise StageError(f"first stage {plain(name)!r}: {unavailable(found)}")
+        return replace(found, network=name)
+    path = locate(name)
+    try:
+        looked = _looked_at(path)
+    except OSError as error:
+        raise StageError(f"first stage {plain(name)!r} cannot be read: {error.strerror or error}") from error
+    if not looked.is_believable:
+        raise StageError(
+            f"first stage {plain(name)!r} is no whole file of weights: it is cut off, empty or something else"
+        )
+    return Weights(f"{PREFIX}{shown(name)}", path, looked.sha256, looked.difference)
 
 
 def choose_backbone(
@@ -193,6 +229,8 @@ def _absent(network: Network, reason: str) -> Weights:
 def _places(url: str) -> Iterator[Path]:
     """Yield the paths at which other tools, or we, keep the file of a URL."""
     yield checkpoints_folder() / _file_name(url)
+    if url.startswith(XRV_URL):
+        yield XRV_CACHE.expanduser() / _file_name(url)
     if url.startswith(HUB):
         organisation, repository, _, revision, file = urlsplit(url).path.strip("/").split("/", 4)
         folder = _hub_cache() / f"models--{organisation}--{repository}"
@@ -278,8 +316,10 @@ def _sha256(path: Path) -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    """Return whether a file is complete by its own account; pickles outside an archive give none."""
-    return _is_whole_safetensors(path) if path.suffix == ".safetensors" else _is_whole_archive(path)
+    """Return whether a file is complete by its own account; a bare pickle gives none."""
+    if path.suffix == ".safetensors":
+        return _is_whole_safetensors(path)
+    return _is_whole_archive(path) or is_whole_pickle(path)
 
 
 def _is_whole_archive(path: Path) -> bool:
@@ -296,17 +336,14 @@ def _is_whole_archive(path: Path) -> bool:
 
 def _is_whole_safetensors(path: Path) -> bool:
     """Return whether the tensors that the header lists end where the file ends."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(size - 8, MOST_HEADER_BYTES):
-            return False
-        try:
-            header = json.loads(file.read(length))
-            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-            return bool(ends) and 8 + length + max(ends) == size
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-            return False
+    try:
+        entries = header(path)
+        ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
+        with path.open("rb") as file:
+            begin = 8 + int.from_bytes(file.read(8), "little")
+        return bool(ends) and begin + max(ends) == path.stat().st_size
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return False
 
 
 def _fetched(url: str, progress: Progress | None) -> None:

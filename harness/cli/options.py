@@ -76,3 +76,15 @@ def model_parameters(values: Sequence[str]) -> dict[str, dict[str, Any]]:
         except ValueError:
             found.setdefault(model, {})[parameter] = value
     return found
+
+
+def parameters_of_one(values: Sequence[str]) -> dict[str, Any]:
+    """Return {parameter: value} of options such as `size_px=96`, for a command that has one model.
+
+    >>> parameters_of_one(["size_px=96", "weights=none"])
+    {'size_px': 96, 'weights': 'none'}
+    """
+    for text in values:
+        if not text.partition("=")[0].strip().isidentifier():
+            raise UsageError(f"--param {text!r}: expected PARAMETER=VALUE, such as size_px=96")
+    return model_parameters([f"model.{text}" for text in values]).get("model", {})

@@ -22,6 +22,7 @@ Examples:
   harness run --all
   harness run -d sars-cov-2-ct -m svm,xdnn --backbone squeezenet1_1
   harness run -d covid-ct -m timm:convnext_tiny -p official,random --seeds 3
+  harness run -d covid-ct -m resnet:18 --start lungs
   harness run -d my-ct/card.toml -m resnet:18 --recipe quick --param resnet:18.size_px=96
 """
 
@@ -58,6 +59,12 @@ def run(
         str | None,
         typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="First stage that networks start from: a name that 'harness pretrain' gave, or a file."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int | None,
@@ -87,6 +94,7 @@ def run(
         recipe=recipe,
         trials=trials,
         backbone=backbone,
+        start=start,
         device=device,
         data_root=data_root,
         skip_bad=skip_bad,

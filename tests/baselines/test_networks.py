@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 import baselines.networks as networks
-from baselines.networks import VGG16, AlexNet, DenseNet, GoogleNet, ResNet, TimmNetwork, TorchvisionNetwork
+from baselines.networks import (
+    VGG16,
+    AlexNet,
+    DenseNet,
+    DenseNetZhao2020,
+    GoogleNet,
+    ResNet,
+    TimmNetwork,
+    TorchvisionNetwork,
+)
 from harness.counters import since, snapshot
 from harness.errors import ModelError, UnknownName, UsageError, WeightsUnavailable
 from harness.images import Images, MemoryStore
@@ -122,7 +131,7 @@ def test_says_that_it_was_trained_from_scratch_and_on_which_size():
 def test_absent_weights_are_a_note_with_the_reason(monkeypatch):
     asked = []
 
-    def build(name, *, n_classes, pretrained):
+    def build(name, *, n_classes, pretrained, start=None, in_channels=None):
         asked.append(pretrained)
         if pretrained:
             raise WeightsUnavailable("weights of 'x' cannot be had: no network")
@@ -138,7 +147,7 @@ def test_absent_weights_are_a_note_with_the_reason(monkeypatch):
 def test_weights_that_are_there_are_used_and_not_noted(monkeypatch):
     asked = []
 
-    def build(name, *, n_classes, pretrained):
+    def build(name, *, n_classes, pretrained, start=None, in_channels=None):
         asked.append((name, pretrained))
         return original(name, n_classes=n_classes, pretrained=False)
 
@@ -232,6 +241,22 @@ def test_defaults_are_those_of_the_paper_recipe():
         model = factory(n_classes=2)
         wanted = {name: value for name, value in factory.recipes["paper"].items() if name != "trial"}
         assert {name: getattr(model, name) for name in wanted} == wanted
+
+
+def test_a_first_stage_goes_before_published_weights():
+    assert ResNet.pretrained(start="lungs") == ("stage:lungs",)
+    assert ResNet.pretrained(start="stage:lungs", weights="none") == ("stage:lungs",)
+    assert DenseNetZhao2020.pretrained() == ("stage:xrv:densenet121-nih",)
+
+
+def test_a_network_starts_from_what_another_one_saved(tmp_path):
+    first = fitted(images_seen=8)
+    first.save(tmp_path / "first.safetensors")
+    second = fitted(start=str(tmp_path / "first.safetensors"), images_seen=8, learning_rate_scale=1e-9)
+    assert not any("scratch" in note for note in second.notes_)
+    kernel = "features.0.weight"
+    trained, started = (model.network_.state_dict()[kernel] for model in (first, second))
+    np.testing.assert_allclose(started, trained, atol=1e-6)
 
 
 def test_saving_before_fitting_is_refused(tmp_path):
