@@ -28,8 +28,8 @@ from baselines.folding import fold_repeats, unfolded
 from baselines.labels import checked_labels
 from baselines.memory import check_room, memory_named
 from baselines.methods import find_method
-from baselines.training import Normaliser, Settings, Tensors, Training, probabilities, train
-from harness.backbones import build, canonical, input_of
+from baselines.training import Settings, Tensors, Training, probabilities, train
+from harness.backbones import Normaliser, build, canonical, input_of
 from harness.errors import ModelError, UnknownName, WeightsUnavailable
 from harness.types import ImagesView, Session
 

@@ -21,7 +21,7 @@ from baselines.arithmetic import Arithmetic, arithmetic_of, repeatable
 from baselines.augmentation import Views, augmented, draw_views
 from baselines.methods import MODERN, Method
 from baselines.unfinished import Unfinished, fingerprint
-from harness.backbones import IMAGENET_MEAN, IMAGENET_STD
+from harness.backbones import Normaliser
 from harness.counters import count
 from harness.errors import ModelError
 from harness.types import Session
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Look",
-    "Normaliser",
     "Settings",
     "Tensors",
     "Training",
@@ -59,35 +58,6 @@ class Tensors:
         targets = torch.from_numpy(np.array(labels, dtype=np.int64))
         count("device_bytes", pixels.nbytes + targets.nbytes)
         return cls(pixels.to(device), targets.to(device))
-
-
-@dataclass(frozen=True)
-class Normaliser:
-    """What a network expects of grey images: `scale` and `offset` (C, 1, 1) on the device that computes."""
-
-    scale: torch.Tensor
-    offset: torch.Tensor
-
-    @classmethod
-    def on(
-        cls,
-        device: torch.device,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-    ) -> Normaliser:
-        """Return the one for these statistics of intensities between 0 and 1, a pair of them a channel."""
-        import torch
-
-        scale = torch.tensor([1 / (255 * s) for s in std], device=device)
-        offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
-        return cls(scale[:, None, None], offset[:, None, None])
-
-    def __call__(self, x_BSS: torch.Tensor) -> torch.Tensor:
-        """Return float32 (B, C, S, S) of values from 0 to 255, channels last in memory."""
-        import torch
-
-        x_BCSS = torch.addcmul(self.offset, x_BSS[:, None].float(), self.scale)
-        return x_BCSS.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from baselines.methods import METHODS, MODERN, ZHAO, find_method
 from baselines.networks import DenseNet, DenseNetZhao2020
 from baselines.training import (
     Look,
-    Normaliser,
     _class_weights,
     _Course,
     _loss,
@@ -19,6 +18,7 @@ from baselines.training import (
     probabilities,
     train,
 )
+from harness.backbones import Normaliser
 from harness.errors import ModelError, UnknownName
 
 
