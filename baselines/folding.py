@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
-__all__ = ["fold_repeats"]
+__all__ = ["fold_repeats", "unfolded"]
 
 
 def fold_repeats(network: nn.Module, size_px: int) -> bool:
@@ -33,7 +34,8 @@ def fold_repeats(network: nn.Module, size_px: int) -> bool:
     linear = cast("nn.Linear", classifier[first])
     features.eval()
     with torch.no_grad():
-        channels, *map_size = features(torch.zeros(1, 3, size_px, size_px)).shape[1:]
+        in_channels = next(m.in_channels for m in features.modules() if isinstance(m, nn.Conv2d))
+        channels, *map_size = features(torch.zeros(1, in_channels, size_px, size_px)).shape[1:]
         if map_size != [1, 1] or linear.in_features == channels:
             return False
         folded = nn.Linear(channels, linear.out_features)
@@ -41,4 +43,18 @@ def fold_repeats(network: nn.Module, size_px: int) -> bool:
         folded.bias.copy_(linear.bias)
     classifier[first] = folded
     network.add_module("avgpool", nn.AdaptiveAvgPool2d(1))
+    folded.repeats = linear.in_features // channels
     return True
+
+
+def unfolded(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state of a network with the weights that `fold_repeats` added up shared out again.
+
+    It fits the network as its library builds it, and computes the same function of images of the same size.
+    """
+    state = dict(network.state_dict())
+    for name, module in network.named_modules():
+        repeats = getattr(module, "repeats", 1)
+        if repeats > 1:
+            state[f"{name}.weight"] = (state[f"{name}.weight"] / repeats).repeat_interleave(repeats, dim=1)
+    return state

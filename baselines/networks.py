@@ -5,10 +5,12 @@ Reproduces the fine-tuned rows of Soares, Angelov et al. (2020), Table 1 (accura
 (2020; F1 0.85, tuned on the validation part, 224 px, batch 4, Adam at 1e-4, cosine schedule, affine maps, crops and
 flips). Measured: see leaderboards/.
 
-Unlike the papers, all networks share one training loop (`baselines.training`): AdamW with warm-up and cosine
-decay, batches of 16 or 32, classes weighted alike, the weights of the best look at the validation part. Unlike
-Zhao et al., DenseNet starts from ImageNet, not from chest radiographs. Where no pretrained weights can be had,
-a network is trained from scratch, and `notes_` says so.
+All networks share one training loop (`baselines.training`) and one of two ways to go through it
+(`baselines.methods`): unlike the papers, AdamW with warm-up and cosine decay, batches of 16 or 32 and classes
+weighted alike, or, with `method="zhao2020"`, what Zhao et al. print. In both, the weights of the best look at the
+validation part are kept. Unlike Zhao et al., DenseNet starts from ImageNet, not from chest radiographs;
+`densenet-zhao2020` starts from those. Where no pretrained weights can be had, a network is trained from scratch,
+and `notes_` says so.
 """
 
 from __future__ import annotations
@@ -16,23 +18,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from baselines.folding import fold_repeats
+from baselines.arithmetic import seeded
+from baselines.folding import fold_repeats, unfolded
 from baselines.labels import checked_labels
-from baselines.training import Settings, Tensors, probabilities, seeded, train
-from harness.backbones import build
+from baselines.memory import check_room, memory_named
+from baselines.methods import find_method
+from baselines.training import Settings, Tensors, Training, probabilities, train
+from harness.backbones import Normaliser, build, canonical, input_of
 from harness.errors import ModelError, UnknownName, WeightsUnavailable
-from harness.types import ImagesView
+from harness.types import ImagesView, Session
 
 if TYPE_CHECKING:
     import optuna
     import torch
     from torch import nn
 
-__all__ = ["VGG16", "AlexNet", "DenseNet", "GoogleNet", "ResNet", "TimmNetwork", "TorchvisionNetwork"]
+__all__ = [
+    "VGG16",
+    "AlexNet",
+    "DenseNet",
+    "DenseNetZhao2020",
+    "GoogleNet",
+    "ResNet",
+    "TimmNetwork",
+    "TorchvisionNetwork",
+]
+
+T = TypeVar("T")
 
 PAPER_SIZE_PX = 224
 
@@ -75,8 +92,12 @@ class Network:
 
     `learning_rate_scale` multiplies the network's own learning rate, which is the first of `rates` from scratch and
     the second from pretrained weights; `augmentation` every random change of the images, see
-    `baselines.augmentation`. `weights` "none" leaves pretrained weights alone.
+    `baselines.augmentation`. What `method` fixes goes before the parameters: see `baselines.methods`.
+    `start` is a first stage to start from, see `harness.stages`; without one `weights` "imagenet" takes the
+    published weights and "none" leaves them alone.
     """
+
+    session = Session()
 
     uses_validation: ClassVar[bool] = True
     expected_seconds: ClassVar[Mapping[str, float]] = {"smoke": 30, "quick": 150, "paper": 600}
@@ -96,7 +117,11 @@ class Network:
     learning_rate_scale: float = 1.0
     weight_decay: float = 0.05
     augmentation: float = 0.5
+    label_smoothing: float = 0.0
+    average: float = 0.0
+    method: str = "modern"
     weights: str = "imagenet"
+    start: str | None = None
 
     @classmethod
     def network(cls, variant: str) -> str:
@@ -106,9 +131,14 @@ class Network:
         return f"{cls.family}{variant}"
 
     @classmethod
-    def pretrained(cls, variant: str | None = None, weights: str = "imagenet", **_: Any) -> tuple[str, ...]:
-        """Return the name of the network whose weights training starts from."""
+    def pretrained(
+        cls, variant: str | None = None, weights: str = "imagenet", start: str | None = None, **_: Any
+    ) -> tuple[str, ...]:
+        """Return the name of the network, or 'stage:NAME' of the first stage, whose weights training starts from."""
         name = cls.network(cls.variant if variant is None else variant)
+        start = cls.start if start is None else start
+        if start is not None:
+            return (f"stage:{start.removeprefix('stage:')}",)
         return (name,) if weights != "none" else ()
 
     @staticmethod
@@ -142,19 +172,28 @@ class Network:
         if not isinstance(self.size_px, int) or self.size_px < 1:
             raise ModelError(f"size_px must be a whole number above 0, got {self.size_px!r}")
         device = _device(self.device)
-        training = self._tensors(images, labels, device, part="training")
-        held_out = self._tensors(*validation, device, part="validation")
-        with seeded(self.seed, device):
-            network, note = self._start(name)
-            self._fit_to_size(network, name)
-            network = network.to(device).to(memory_format=torch.channels_last)
-            _check_takes(network, name, self.size_px, device)
-            settings = self._settings(from_scratch=note is not None)
-            self.looks_ = train(
-                network, training, held_out, settings, n_classes=self.n_classes, seed=self.seed
-            )
-        size_note = f"{self.size_px} px images" if self.size_px != PAPER_SIZE_PX else None
-        self.notes_ = [text for text in (note, size_note) if text is not None]
+        with memory_named(name, self.size_px, self.batch_size, device):
+            training = self._tensors(images, labels, device, part="training")
+            held_out = self._tensors(*validation, device, part="validation")
+            with seeded(self.seed, device):
+                network, note = self._start(name)
+                self._fit_to_size(network, name)
+                network = network.to(device).to(memory_format=torch.channels_last)
+                self._input = input_of(name, self.start)
+                self._normaliser = Normaliser.on(device, self._input.mean, self._input.std)
+                _check_takes(network, name, self.size_px, self._normaliser)
+                course = train(
+                    network,
+                    training,
+                    held_out,
+                    self._settings(from_scratch=note is not None),
+                    n_classes=self.n_classes,
+                    seed=self.seed,
+                    normaliser=self._normaliser,
+                    session=self.session,
+                )
+        self.training_, self.looks_ = course.as_dict(), course.looks
+        self.notes_ = self._notes(note, course)
         self.network_, self._device = network, device
         self.absent_ = sorted(set(range(self.n_classes)) - set(training.labels.tolist()))
         return self
@@ -165,25 +204,65 @@ class Network:
 
         if not hasattr(self, "network_"):
             raise ModelError(f"{type(self).__name__}: call fit before predict_proba")
-        pixels = torch.from_numpy(np.array(images.resized(self.size_px)))
-        return probabilities(self.network_, pixels.to(self._device), self.absent_)
+        name = self.network(self.variant)
+        with memory_named(name, self.size_px, self.batch_size, self._device):
+            pixels = torch.from_numpy(np.array(images.resized(self.size_px)))
+            return probabilities(self.network_, pixels.to(self._device), self.absent_, self._normaliser)
+
+    def save(self, path: Path) -> None:
+        """Write the weights of the best look as safetensors; the header says of which network.
+
+        Raises `ModelError` before `fit` and when the disk refuses.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        if not hasattr(self, "network_"):
+            raise ModelError(f"{type(self).__name__}: call fit before save")
+        facts = {
+            "network": canonical(self.network(self.variant)),
+            "n_classes": str(self.n_classes),
+            "size_px": str(self.size_px),
+            **self._input.metadata,
+        }
+        state = {name: value.cpu().contiguous() for name, value in unfolded(self.network_).items()}
+        try:
+            save_file(state, path, metadata=facts)
+        except (OSError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"weights of {facts['network']!r} cannot be written to {str(path)!r}: {reason}"
+            ) from error
+
+    def _notes(self, note: str | None, course: Training) -> list[str]:
+        """Return what a reader of the board must know of the training."""
+        size_note = f"{self.size_px} px images" if self.size_px != PAPER_SIZE_PX else None
+        method_note = f"trained by {self.method}" if self.method != "modern" else None
+        unrepeatable = ", ".join(course.unrepeatable)
+        device_note = (
+            f"not repeatable to the last digit on {self.device}: {unrepeatable}" if unrepeatable else None
+        )
+        notes = [note, size_note, method_note, device_note, *course.notes]
+        return [text for text in notes if text is not None]
 
     def _tensors(self, images: ImagesView, labels: np.ndarray, device: torch.device, *, part: str) -> Tensors:
         checked = checked_labels(labels, len(images), self.n_classes, part=part)
+        check_room(len(images), self.network(self.variant), self.size_px, self.batch_size, device)
         return Tensors.on(device, images.resized(self.size_px), checked)
 
     def _start(self, name: str) -> tuple[nn.Module, str | None]:
         """Return the network, and a note where it doesn't start from pretrained weights."""
         if self.weights not in WEIGHTS:
             raise UnknownName("weights", str(self.weights), WEIGHTS)
-        if self.weights == "none":
+        if self.start is None and self.weights == "none":
             reason = "weights='none' was asked for"
         else:
             try:
-                return build(name, n_classes=self.n_classes, pretrained=True), None
+                return build(name, n_classes=self.n_classes, pretrained=True, start=self.start), None
             except WeightsUnavailable as error:
                 reason = str(error)
-        network = build(name, n_classes=self.n_classes, pretrained=False)
+        in_channels = len(input_of(name, self.start).mean)
+        network = build(name, n_classes=self.n_classes, pretrained=False, in_channels=in_channels)
         self._prepare_from_scratch(network)
         return network, f"trained from scratch: {reason}"
 
@@ -194,13 +273,18 @@ class Network:
         """Make a network cheaper for `size_px` where that leaves what it computes; nothing unless a family can."""
 
     def _settings(self, *, from_scratch: bool) -> Settings:
+        method = find_method(self.method)
+        own_rate = self.rates[0 if from_scratch else 1]
         return Settings(
             images_seen=self.images_seen,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate_scale * self.rates[0 if from_scratch else 1],
-            weight_decay=self.weight_decay,
-            augmentation=self.augmentation,
+            batch_size=_first(method.batch_size, self.batch_size),
+            learning_rate=self.learning_rate_scale * _first(method.learning_rate, own_rate),
+            weight_decay=_first(method.weight_decay, self.weight_decay),
+            augmentation=_first(method.augmentation, self.augmentation),
             looks=self.looks,
+            label_smoothing=self.label_smoothing,
+            average=self.average,
+            method=method,
         )
 
 
@@ -213,6 +297,18 @@ class DenseNet(Network):
     recipes = _recipes(smoke_images=1100, quick_images=4500, trial_images=450, size_px=48)
 
     variant: str = "169"
+
+
+@dataclass(kw_only=True, eq=False)
+class DenseNetZhao2020(DenseNet):
+    """The baseline of Zhao et al. (2020) as printed: batches of 4, Adam at 1e-4, cosine, their random views.
+
+    Unlike the paper's DenseNet-169, 121 layers: of those, weights from chest radiographs are published.
+    """
+
+    variant: str = "121"
+    method: str = "zhao2020"
+    start: str | None = "xrv:densenet121-nih"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -304,6 +400,11 @@ class TorchvisionNetwork(TimmNetwork):
     variant: str = "squeezenet1_1"
 
 
+def _first(fixed: T | None, given: T) -> T:
+    """Return what a method fixes, else what was given."""
+    return given if fixed is None else fixed
+
+
 def _device(name: str) -> torch.device:
     import torch
 
@@ -316,13 +417,14 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _check_takes(network: nn.Module, name: str, size_px: int, device: torch.device) -> None:
+def _check_takes(network: nn.Module, name: str, size_px: int, normaliser: Normaliser) -> None:
     """Raise `ModelError` when the network cannot take images of this size: some have a least size, some one size."""
     import torch
 
     network.eval()
+    black = torch.zeros(2, size_px, size_px, dtype=torch.uint8, device=normaliser.scale.device)
     with _named_size(name, size_px), torch.inference_mode():
-        network(torch.zeros(2, 3, size_px, size_px, device=device))
+        network(normaliser(black))
 
 
 @contextmanager

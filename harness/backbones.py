@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Input", "build", "canonical", "embed", "input_of", "minimum_size", "normalised"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Input",
+    "Normaliser",
+    "build",
+    "canonical",
+    "embed",
+    "input_of",
+    "minimum_size",
+]
 
 WITH_AUXILIARIES = ("googlenet", "inception_v3")
 """Networks that were trained with further classifiers on the way, which nobody needs afterwards."""
@@ -57,7 +67,7 @@ def minimum_size(network: str) -> int:
 
 @dataclass(frozen=True)
 class Input:
-    """What a network expects of an image: how many equal channels, and the statistics for `normalised`."""
+    """What a network expects of an image: how many equal channels, and the statistics for `Normaliser`."""
 
     in_channels: int
     mean: tuple[float, ...]
@@ -142,9 +152,10 @@ def embed(
     what = f"features of {len(images_NSS)} images by {known.name}"
     found = []
     with torch.inference_mode(), _arithmetic(device):
-        width = _width(model, known, images_NSS.shape[1], device)
+        normaliser = Normaliser.on(device, known.mean, known.std)
+        width = _width(model, known, images_NSS.shape[1], normaliser)
         for batch in _batches(images_NSS, batch_size, device):
-            found.append(_features(model, known, batch))
+            found.append(_features(model, normaliser, batch))
             count("forwards", len(batch))
             if progress is not None:
                 progress(what, min(1.0, len(found) * batch_size / len(images_NSS)))
@@ -156,18 +167,39 @@ def embed(
     return x_ND
 
 
-def normalised(
-    x_NSS: torch.Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
-) -> torch.Tensor:
-    """Return float32 (N, C, S, S) of grey images with values from 0 to 255, as pretrained networks expect them.
+@dataclass(frozen=True)
+class Normaliser:
+    """What a network expects of grey images: `scale` and `offset` (C, 1, 1) on the device that computes.
 
-    Each of the C channels, one a value of `mean`, holds the grey value between 0 and 1, less `mean`, over `std`.
+    Made once: numbers that come from Python at each call would make a graphics card wait for the host.
     """
-    import torch
 
-    scale = torch.tensor([1 / (255 * s) for s in std], device=x_NSS.device)
-    offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=x_NSS.device)
-    return torch.addcmul(offset[:, None, None], x_NSS[:, None].float(), scale[:, None, None])
+    scale: torch.Tensor
+    offset: torch.Tensor
+
+    @classmethod
+    def on(
+        cls,
+        device: torch.device | str,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> Normaliser:
+        """Return the one for these statistics of intensities between 0 and 1, a pair of them a channel."""
+        import torch
+
+        scale = torch.tensor([1 / (255 * s) for s in std], device=device)
+        offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+        return cls(scale[:, None, None], offset[:, None, None])
+
+    def __call__(self, x_NSS: torch.Tensor) -> torch.Tensor:
+        """Return float32 (N, C, S, S) of values from 0 to 255, channels last in memory.
+
+        Each channel holds the grey value between 0 and 1, less its mean, over its standard deviation.
+        """
+        import torch
+
+        x_NCSS = torch.addcmul(self.offset, x_NSS[:, None].float(), self.scale)
+        return x_NCSS.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -395,24 +427,21 @@ def _check_images(network: Network, images_NSS: np.ndarray) -> None:
         )
 
 
-def _width(model: nn.Module, network: Network, size_px: int, device: str) -> int:
+def _width(model: nn.Module, network: Network, size_px: int, normaliser: Normaliser) -> int:
     """Return the number of features, from one black image. Raises `ModelError` when it does not pass."""
     import torch
 
     try:
-        black = torch.zeros((1, size_px, size_px), dtype=torch.uint8, device=device)
-        return _features(model, network, black).shape[1]
+        black = torch.zeros((1, size_px, size_px), dtype=torch.uint8, device=normaliser.scale.device)
+        return _features(model, normaliser, black).shape[1]
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ModelError(
             f"network {network.name!r} cannot take images of {size_px} px: {' '.join(str(error).split())[:200]}"
         ) from error
 
 
-def _features(model: nn.Module, network: Network, x_NSS: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    x_N3SS = normalised(x_NSS, network.mean, network.std).contiguous(memory_format=torch.channels_last)
-    return model(x_N3SS).flatten(1).float()
+def _features(model: nn.Module, normaliser: Normaliser, x_NSS: torch.Tensor) -> torch.Tensor:
+    return model(normaliser(x_NSS)).flatten(1).float()
 
 
 def _batches(images_NSS: np.ndarray, batch_size: int, device: str) -> Iterator[torch.Tensor]:

@@ -49,6 +49,7 @@ class Result:
     parameters: dict[str, Any]
     notes: list[str]
     durations: dict[str, float]
+    training: dict[str, Any] | None = None
 
 
 def run_model(
@@ -97,7 +98,14 @@ def run_model(
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         model.save(checkpoint)
     notes = [str(note) for note in getattr(model, "notes_", [])]
-    return Result(probabilities, tuning, {**_defaults(factory), **chosen}, notes, clock.durations())
+    return Result(
+        probabilities,
+        tuning,
+        {**_defaults(factory), **chosen},
+        notes,
+        clock.durations(),
+        getattr(model, "training_", None),
+    )
 
 
 class _Clock:

@@ -21,6 +21,7 @@ __all__ = [
     "device_name",
     "granted_cores",
     "limit_threads",
+    "peak_device_memory_mb",
     "peak_memory_mb",
     "reset_peak_memory",
     "versions",
@@ -72,8 +73,27 @@ def peak_memory_mb() -> float:
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def reset_peak_memory() -> bool:
-    """Let `peak_memory_mb` count from now on; return whether the system can do that (Linux can)."""
+def peak_device_memory_mb(device: str) -> float | None:
+    """Return the most memory that torch took of a graphics card since `reset_peak_memory`, in 10^6 bytes.
+
+    None for the CPU, whose memory `peak_memory_mb` tells.
+    """
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) / 1e6
+
+
+def reset_peak_memory(device: str = "cpu") -> bool:
+    """Let `peak_memory_mb` count from now on, and what is said of a graphics card too.
+
+    Return whether the system can do the first (Linux can).
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -75,7 +75,7 @@ def execute(cell: Cell, report: Report) -> Outcome:
         if finished(cell.runs, cell.key):
             return Outcome(cell, "already")
         _sweep(cell)
-        machine.reset_peak_memory()
+        machine.reset_peak_memory(cell.device)
         start = time.perf_counter()
         error = _attempt(cell, lambda what, fraction: report(cell, what, fraction))
         seconds = time.perf_counter() - start
@@ -225,6 +225,7 @@ def _manifest(cell: Cell) -> dict[str, Any]:
         "recipe": cell.recipe,
         "seed": cell.seed,
         "tuning": None,
+        "training": None,
         "weights": cell.weights,
         "notes": cell.notes,
         "harness": __version__,
@@ -237,6 +238,7 @@ def _manifest(cell: Cell) -> dict[str, Any]:
         },
         "durations": {},
         "peak_memory_mb": None,
+        "peak_device_memory_mb": None,
         "error": None,
     }
 
@@ -272,10 +274,16 @@ def _of_result(cell: Cell, manifest: dict[str, Any], result: Result) -> dict[str
     return {
         "model": manifest["model"] | {"parameters": result.parameters, "tuned": tuned},
         "tuning": tuning,
+        "training": result.training,
         "notes": [*cell.notes, *result.notes],
         "durations": result.durations,
         "peak_memory_mb": round(machine.peak_memory_mb(), 1),
+        "peak_device_memory_mb": _rounded(machine.peak_device_memory_mb(cell.device)),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def on_two_sides(dataset: Dataset, split: Split) -> dict[str, Any]:

@@ -175,7 +175,8 @@ class Model(Protocol):
     - `session`: a `Session`; the harness sets it on a new model before `fit`.
     - `save(path)`: write what `fit` learned to one safetensors file.
 
-    After `fit`, `notes_` (a list of str) may say what a reader of the board must know.
+    After `fit`, `notes_` (a list of str) may say what a reader of the board must know, and `training_` (a
+    dict that JSON can hold) how the training went: the record keeps both.
     """
 
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]]

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 import baselines.networks as networks
-from baselines.networks import VGG16, AlexNet, DenseNet, GoogleNet, ResNet, TimmNetwork, TorchvisionNetwork
+from baselines.networks import (
+    VGG16,
+    AlexNet,
+    DenseNet,
+    DenseNetZhao2020,
+    GoogleNet,
+    ResNet,
+    TimmNetwork,
+    TorchvisionNetwork,
+)
 from harness.counters import since, snapshot
 from harness.errors import ModelError, UnknownName, UsageError, WeightsUnavailable
 from harness.images import Images, MemoryStore
@@ -122,7 +131,7 @@ def test_says_that_it_was_trained_from_scratch_and_on_which_size():
 def test_absent_weights_are_a_note_with_the_reason(monkeypatch):
     asked = []
 
-    def build(name, *, n_classes, pretrained):
+    def build(name, *, n_classes, pretrained, start=None, in_channels=None):
         asked.append(pretrained)
         if pretrained:
             raise WeightsUnavailable("weights of 'x' cannot be had: no network")
@@ -138,7 +147,7 @@ def test_absent_weights_are_a_note_with_the_reason(monkeypatch):
 def test_weights_that_are_there_are_used_and_not_noted(monkeypatch):
     asked = []
 
-    def build(name, *, n_classes, pretrained):
+    def build(name, *, n_classes, pretrained, start=None, in_channels=None):
         asked.append((name, pretrained))
         return original(name, n_classes=n_classes, pretrained=False)
 
@@ -232,6 +241,63 @@ def test_defaults_are_those_of_the_paper_recipe():
         model = factory(n_classes=2)
         wanted = {name: value for name, value in factory.recipes["paper"].items() if name != "trial"}
         assert {name: getattr(model, name) for name in wanted} == wanted
+
+
+def test_a_first_stage_goes_before_published_weights():
+    assert ResNet.pretrained(start="lungs") == ("stage:lungs",)
+    assert ResNet.pretrained(start="stage:lungs", weights="none") == ("stage:lungs",)
+    assert DenseNetZhao2020.pretrained() == ("stage:xrv:densenet121-nih",)
+
+
+def test_a_network_starts_from_what_another_one_saved(tmp_path):
+    first = fitted(images_seen=8)
+    first.save(tmp_path / "first.safetensors")
+    second = fitted(start=str(tmp_path / "first.safetensors"), images_seen=8, learning_rate_scale=1e-9)
+    assert not any("scratch" in note for note in second.notes_)
+    kernel = "features.0.weight"
+    trained, started = (model.network_.state_dict()[kernel] for model in (first, second))
+    np.testing.assert_allclose(started, trained, atol=1e-6)
+
+
+def test_saving_before_fitting_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="TorchvisionNetwork: call fit before save"):
+        TorchvisionNetwork(n_classes=2).save(tmp_path / "x.safetensors")
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(
+        ModelError, match=r"weights of 'squeezenet1_1' cannot be written to .*x\.safetensors'"
+    ):
+        fitted().save(tmp_path / "nowhere" / "x.safetensors")
+
+
+def test_what_is_saved_says_of_which_network_it_is_and_predicts_the_same(tmp_path):
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    model = fitted()
+    path = tmp_path / "net.safetensors"
+    model.save(path)
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+    assert facts["network"] == "squeezenet1_1"
+    assert (facts["n_classes"], facts["size_px"], facts["in_channels"]) == ("2", "64", "3")
+    images, _ = labelled(2, seed=1)
+    before = model.predict_proba(images)
+    torch.manual_seed(9)
+    model.network_ = networks.build("squeezenet1_1", n_classes=2, pretrained=False)
+    model.network_.load_state_dict(load_file(path))
+    np.testing.assert_allclose(model.predict_proba(images), before, atol=1e-6)
+
+
+def test_how_the_training_went_can_be_written_as_json():
+    import json
+
+    facts = json.loads(json.dumps(fitted().training_, allow_nan=False))
+    assert facts["steps"] == 4
+    assert facts["best_step"] in (2, 4)
+    assert facts["arithmetic"] in ("float32", "bfloat16")
 
 
 @pytest.mark.data

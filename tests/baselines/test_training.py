@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.augmentation import augmented
+from baselines.arithmetic import seeded
+from baselines.augmentation import WINDOWED, ZHAO_2020, augmented, draw_views
 from baselines.labels import checked_labels
 from baselines.training import (
     Look,
     Settings,
     Tensors,
-    _batches,
     _class_weights,
+    _stream,
     learning_rate_at,
     probabilities,
-    seeded,
     train,
 )
 from harness.counters import since, snapshot
@@ -90,10 +90,10 @@ class Scripted(torch.nn.Module):
 
 def test_learns_to_tell_bright_from_dark():
     network = linear()
-    looks = train(
+    training = train(
         network, bright_and_dark(), bright_and_dark(seed=1), settings(images_seen=400), n_classes=2, seed=0
     )
-    assert looks[-1].balanced_accuracy == 1.0
+    assert training.looks[-1].balanced_accuracy == 1.0
     found = probabilities(network, bright_and_dark(seed=2).images, absent=[])
     assert (found.argmax(axis=1) == np.arange(20) % 2).all()
 
@@ -113,8 +113,8 @@ def test_work_does_not_depend_on_the_number_of_images():
 
 def test_the_best_look_is_kept_as_a_copy():
     network = Scripted(answers=[-1.0, 3.0, 2.0, -1.0])
-    looks = train(network, bright_and_dark(), bright_and_dark(), settings(), n_classes=2, seed=0)
-    assert [look.balanced_accuracy for look in looks] == [0.0, 1.0, 1.0, 0.0]
+    training = train(network, bright_and_dark(), bright_and_dark(), settings(), n_classes=2, seed=0)
+    assert [look.balanced_accuracy for look in training.looks] == [0.0, 1.0, 1.0, 0.0]
     assert network.steps == 4  # the second of four looks at eight steps
 
 
@@ -126,23 +126,23 @@ def test_equal_accuracy_is_decided_by_the_loss():
 
 
 def test_validation_is_looked_at_the_asked_number_of_times_and_at_the_end():
-    looks = train(linear(), bright_and_dark(), bright_and_dark(), settings(looks=3), n_classes=2, seed=0)
-    assert [look.step for look in looks] == [3, 6, 8]
+    training = train(linear(), bright_and_dark(), bright_and_dark(), settings(looks=3), n_classes=2, seed=0)
+    assert [look.step for look in training.looks] == [3, 6, 8]
 
 
 def test_more_looks_than_steps_are_one_a_step():
-    looks = train(
+    training = train(
         linear(), bright_and_dark(), bright_and_dark(), settings(images_seen=16, looks=9), n_classes=2, seed=0
     )
-    assert [look.step for look in looks] == [1, 2]
+    assert [look.step for look in training.looks] == [1, 2]
 
 
 def test_validation_part_that_lacks_a_class_is_judged_by_the_others():
     training = bright_and_dark()
     held_out = bright_and_dark(seed=1)
     only_dark = Tensors(held_out.images[held_out.labels == 0], held_out.labels[held_out.labels == 0])
-    looks = train(linear(3), training, only_dark, settings(images_seen=400), n_classes=3, seed=0)
-    assert looks[-1].balanced_accuracy == 1.0
+    training = train(linear(3), training, only_dark, settings(images_seen=400), n_classes=3, seed=0)
+    assert training.looks[-1].balanced_accuracy == 1.0
 
 
 def test_same_seed_gives_the_same_probabilities_and_another_seed_others():
@@ -192,7 +192,7 @@ def test_one_training_image_is_enough_to_run():
 
 
 def test_every_epoch_shows_each_image_once_in_an_order_of_its_own():
-    rows = torch.cat(list(_batches(10, settings(images_seen=40), torch.Generator().manual_seed(0))))
+    rows = _stream(10, settings(images_seen=40), seed=0)
     epochs = [rows[start : start + 10].tolist() for start in (0, 10, 20, 30)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
@@ -283,47 +283,70 @@ def spot(size_px=32):
     return image
 
 
-def test_strength_zero_gives_the_images_back():
-    images = spot()
-    assert augmented(images, 0.0, torch.Generator()) is images
+def views(images, strength, seed=0, changes=WINDOWED):
+    drawn = draw_views(len(images), changes, strength, torch.Generator().manual_seed(seed))
+    return augmented(images, drawn)
 
 
-def test_views_have_the_shape_and_type_of_the_images_and_leave_them_alone():
+def test_strength_zero_draws_nothing():
+    assert draw_views(4, WINDOWED, 0.0, torch.Generator()) is None
+
+
+def test_views_have_the_shape_of_the_images_and_leave_them_alone():
     images = spot().repeat(6, 1, 1)
     kept = images.clone()
-    views = augmented(images, 1.0, torch.Generator().manual_seed(0))
-    assert views.shape == images.shape
-    assert views.dtype == torch.uint8
+    found = views(images, 1.0)
+    assert found.shape == images.shape
+    assert 0 <= found.min() < found.max() <= 255
     assert torch.equal(images, kept)
-    assert len({view.numpy().tobytes() for view in views}) == 6
+    assert len({view.numpy().tobytes() for view in found}) == 6
 
 
-def test_a_vanishing_strength_only_flips():
+@pytest.mark.parametrize("changes", [WINDOWED, ZHAO_2020])
+def test_a_vanishing_strength_only_flips(changes):
     images = spot().repeat(40, 1, 1)
-    views = augmented(images, 1e-9, torch.Generator().manual_seed(0))
-    flipped = [torch.equal(view, images[0].flip(1)) for view in views]
-    same = [torch.equal(view, images[0]) for view in views]
+    found = views(images, 1e-9, changes=changes).round()
+    flipped = [torch.equal(view, images[0].flip(1).float()) for view in found]
+    same = [torch.equal(view, images[0].float()) for view in found]
     assert all(a != b for a, b in zip(flipped, same, strict=True))
     assert 5 < sum(flipped) < 35
 
 
 def test_views_are_drawn_from_the_generator_alone():
-    first = augmented(spot(), 1.0, torch.Generator().manual_seed(3))
+    first = views(spot(), 1.0, seed=3)
     torch.manual_seed(99)
-    second = augmented(spot(), 1.0, torch.Generator().manual_seed(3))
-    assert torch.equal(first, second)
+    assert torch.equal(first, views(spot(), 1.0, seed=3))
 
 
 def test_no_view_moves_the_spot_out_of_the_image_and_a_circle_stays_round():
     size_px = 64
     rows, columns = torch.meshgrid(torch.arange(size_px), torch.arange(size_px), indexing="ij")
     disc = (((rows - 31.5) ** 2 + (columns - 31.5) ** 2) < 14**2).to(torch.uint8) * 250
-    views = augmented(disc.repeat(50, 1, 1), 1.0, torch.Generator().manual_seed(0)).float()
-    for view in views:
+    for view in views(disc.repeat(50, 1, 1), 1.0):
         inside = view > (view.max() + view.min()) / 2
         height, width = int(inside.any(dim=1).sum()), int(inside.any(dim=0).sum())
         assert 0.8 * 28 < height < 1.25 * 28
         assert abs(height - width) <= 2
+
+
+def test_crops_of_zhao_et_al_keep_at_least_half_of_the_area_and_never_shrink_the_image():
+    drawn = draw_views(2000, ZHAO_2020, 1.0, torch.Generator().manual_seed(0))
+    areas = torch.linalg.det(drawn.maps[:, :, :2]).abs()
+    assert 0.5 <= areas.min() < 0.52
+    assert 0.98 < areas.max() <= 1.0 + 1e-6
+
+
+def test_zhao_et_al_turn_by_at_most_25_degrees_and_mostly_by_less():
+    drawn = draw_views(4000, ZHAO_2020, 1.0, torch.Generator().manual_seed(0))
+    angles = torch.rad2deg(torch.atan2(drawn.maps[:, 1, 0], drawn.maps[:, 1, 1])).abs()
+    assert 24 < angles.max() <= 25.001
+    # A third each of at most 5, 15 and 25 degrees: (1 + 1/3 + 1/5) / 3 of all turn by less than 5.
+    assert (angles < 5).float().mean() == pytest.approx(0.511, abs=0.03)
+
+
+def test_zhao_et_al_leave_the_window_alone():
+    drawn = draw_views(50, ZHAO_2020, 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn.window, torch.tensor([1.0, 0.0]).repeat(50, 1))
 
 
 # Labels.

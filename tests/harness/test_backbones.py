@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from crossings import Crossings
 from torch import nn
 
 from harness import backbones
-from harness.backbones import build, canonical, embed, minimum_size, normalised
+from harness.backbones import Normaliser, build, canonical, embed, minimum_size
 from harness.catalogue import IMAGENET_MEAN, IMAGENET_STD, find_network
 from harness.counters import since, snapshot
 from harness.errors import ModelError, UnknownName, WeightsUnavailable
@@ -87,18 +88,22 @@ def entering(model: nn.Module, layer: str, x: torch.Tensor) -> np.ndarray:
 
 def test_images_are_normalised_as_torchvision_does_it() -> None:
     x = images(3, 8)
-    assert torch.allclose(normalised(torch.from_numpy(x)), plain(x), atol=1e-6)
+    assert torch.allclose(Normaliser.on("cpu")(torch.from_numpy(x)), plain(x), atol=1e-6)
 
 
 def test_black_and_white_are_normalised_by_hand() -> None:
-    x = normalised(torch.tensor([[[0, 255]]], dtype=torch.uint8), mean=(0.5, 0.2, 0.0), std=(0.5, 0.4, 1.0))
+    x = Normaliser.on("cpu", mean=(0.5, 0.2, 0.0), std=(0.5, 0.4, 1.0))(
+        torch.tensor([[[0, 255]]], dtype=torch.uint8)
+    )
     assert x.shape == (1, 3, 1, 2)
     assert torch.allclose(x[0, :, 0], torch.tensor([[-1.0, 1.0], [-0.5, 2.0], [0.0, 1.0]]))
 
 
 def test_images_that_were_changed_on_the_way_are_floats_and_normalised_too() -> None:
     x = torch.rand(2, 4, 4) * 255
-    assert torch.allclose(normalised(x)[:, 0] * IMAGENET_STD[0] + IMAGENET_MEAN[0], x / 255, atol=1e-6)
+    assert torch.allclose(
+        Normaliser.on("cpu")(x)[:, 0] * IMAGENET_STD[0] + IMAGENET_MEAN[0], x / 255, atol=1e-6
+    )
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
@@ -415,7 +420,7 @@ class TestTimm:
     def test_features_are_what_the_network_returns_without_a_classifier(self, model: nn.Module) -> None:
         found = embed(TIMM, images(3, 64))
         known = find_network(TIMM)
-        x = normalised(torch.from_numpy(images(3, 64)), known.mean, known.std)
+        x = Normaliser.on("cpu", known.mean, known.std)(torch.from_numpy(images(3, 64)))
         with torch.inference_mode():
             expected = model.forward_head(model.forward_features(x), pre_logits=True).numpy()  # type: ignore[operator]
         assert_same(found, expected)
@@ -453,3 +458,13 @@ def checkpoints_folder_of(network: str) -> Path:
 def test_minimum_sizes_are_known_before_a_network_is_built() -> None:
     found = {name: minimum_size(name) for name in ("alexnet", "vgg16", "densenet169", "vit_b_16", "resnet50")}
     assert found == {"alexnet": 63, "vgg16": 32, "densenet169": 29, "vit_b_16": 224, "resnet50": 1}
+
+
+def test_features_are_computed_without_a_read_or_a_copy_a_batch() -> None:
+    publish(SQUEEZENET)
+    with Crossings() as few:
+        embed(SQUEEZENET, images(2, 64), batch_size=1)
+    with Crossings() as many:
+        embed(SQUEEZENET, images(6, 64), batch_size=1)
+    assert many.counts["reads"] == few.counts["reads"]
+    assert many.counts["copies"] - few.counts["copies"] == 4  # the images of four more batches, nothing else

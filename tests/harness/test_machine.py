@@ -259,3 +259,18 @@ class TestLimitThreads:
     def test_refuses_less_than_one(self, n: int) -> None:
         with pytest.raises(UsageError, match="expected at least 1 thread"):
             limit_threads(n)
+
+
+def test_the_memory_of_a_processor_is_not_told_as_that_of_a_graphics_card():
+    assert machine.peak_device_memory_mb("cpu") is None
+
+
+def test_a_graphics_card_is_asked_for_its_own_peak(monkeypatch):
+    import torch
+
+    reset = []
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: {"cuda:1": 2_500_000_000}[device])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
+    machine.reset_peak_memory("cuda:1")
+    assert reset == ["cuda:1"]
+    assert machine.peak_device_memory_mb("cuda:1") == 2500.0
