@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harness import stages
-from harness.backbones import Input, build, embed, input_of
+from harness.backbones import Input, Normaliser, build, embed, input_of
 from harness.catalogue import IMAGENET_MEAN, IMAGENET_STD, find_network
 from harness.errors import StageError, UnknownName
 from harness.weights import checkpoints_folder, choose_backbone, find, obtain
@@ -121,10 +121,8 @@ class TestInput:
         assert input_of(NETWORK, str(tmp_path / "x.pth")) == input_of(NETWORK)
 
     def test_of_chest_radiographs_runs_from_minus_to_plus_1024(self) -> None:
-        from harness.backbones import normalised
-
         fed = input_of("densenet121", XRV)
-        x = normalised(torch.tensor([[[0, 255]]], dtype=torch.uint8), fed.mean, fed.std)
+        x = Normaliser.on("cpu", fed.mean, fed.std)(torch.tensor([[[0, 255]]], dtype=torch.uint8))
         assert torch.allclose(x, torch.tensor([[[[-1024.0, 1024.0]]]]))
 
 
