@@ -366,11 +366,11 @@ def _tested_elsewhere(part: _Part, other: _Part) -> str | None:
 
 def _same_or_refused(work: _Work) -> stages.Stage:
     """Return the stage that is there if this request made it. Raises `UsageError` when it is another."""
-    stage = stages.read_stage(work.request.called)
+    stage, target_name = stages.read_stage(work.request.called), str(work.request.target)
     if stage.training is None or stage.training.identity != work.identity:
         raise UsageError(
-            f"first stage {work.request.name!r} is there already and was trained otherwise; "
-            "take another --name, or delete it"
+            f"first stage {work.request.name!r} is there already and was trained otherwise (other data, parameters, "
+            f"code or versions); take another --name, or delete {target_name!r}"
         )
     return stage
 
