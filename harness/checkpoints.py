@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["header", "is_whole_pickle", "tensors"]
 
 MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, by its specification
-MOST_DEPTH = 50  # modules in modules; a file may hold one in itself
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PICKLES = 5
@@ -153,21 +152,24 @@ def _unwrapped(found: Any) -> Any:
         for key in WRAPPERS:
             if isinstance(found.get(key), Mapping | _Inert):
                 return _unwrapped(found[key])
-    return OrderedDict(_state_of(found, "", 0)) if isinstance(found, _Inert) else found
+    return OrderedDict(_state_of(found, "", set())) if isinstance(found, _Inert) else found
 
 
-def _state_of(module: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield the names and tensors of a module as `state_dict` would."""
-    if depth > MOST_DEPTH:
-        raise WeightsUnavailable(f"its modules lie more than {MOST_DEPTH} deep in each other")
+def _state_of(module: Any, prefix: str, met: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and tensors of a module as `state_dict` would; no module may be in two places.
+
+    Else a file of a few lines could hold one in itself, or more of them than there is time to list.
+    """
+    if id(module) in met:
+        raise WeightsUnavailable("it holds a module in two places")
+    met.add(id(module))
     held = module.__dict__
     for kind in ("_parameters", "_buffers"):
-        yield from (
-            (f"{prefix}{name}", value) for name, value in held.get(kind, {}).items() if value is not None
-        )
+        there = {name: value for name, value in held.get(kind, {}).items() if value is not None}
+        yield from ((f"{prefix}{name}", value) for name, value in there.items())
     for name, child in held.get("_modules", {}).items():
         if isinstance(child, _Inert):
-            yield from _state_of(child, f"{prefix}{name}.", depth + 1)
+            yield from _state_of(child, f"{prefix}{name}.", met)
 
 
 def _check(found: Any) -> None:

@@ -130,11 +130,26 @@ class TestRefuses:
         with pytest.raises(WeightsUnavailable):
             tensors(tmp_path / "x.pth")
 
-    def test_a_module_that_holds_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_module_that_holds_itself(self, tmp_path: Path) -> None:
         endless = nn.Sequential(nn.Linear(2, 2))
         endless._modules["again"] = endless
         torch.save(endless, tmp_path / "x.pth")
-        with pytest.raises(WeightsUnavailable, match="deep in each other"):
+        with pytest.raises(WeightsUnavailable, match="it holds a module in two places"):
+            tensors(tmp_path / "x.pth")
+
+    def test_a_few_modules_that_would_make_more_names_than_there_is_time_for(self, tmp_path: Path) -> None:
+        module: nn.Module = nn.Linear(2, 2)
+        for _ in range(60):
+            module = nn.Sequential(module, module)
+        torch.save(module, tmp_path / "x.pth")
+        with pytest.raises(WeightsUnavailable, match="it holds a module in two places"):
+            tensors(tmp_path / "x.pth")
+
+    def test_modules_that_are_none(self, tmp_path: Path) -> None:
+        odd = nn.Sequential(nn.Linear(2, 2))
+        odd.__dict__["_buffers"] = [1, 2]
+        torch.save(odd, tmp_path / "x.pth")
+        with pytest.raises(WeightsUnavailable, match="cannot be read safely"):
             tensors(tmp_path / "x.pth")
 
     @pytest.mark.parametrize(
