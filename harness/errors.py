@@ -17,6 +17,8 @@
     │   └── PredictionError       probabilities that are none
     ├── WeightsUnavailable        pretrained weights that cannot be had
     ├── RecordError               a record that is damaged or cannot be written
+    ├── StudyDamaged              a journal of tuning trials that is none
+    ├── SealedPart                the test part, asked for while tuning
     ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
     └── TrialPruned               a tuning trial that was stopped early (not a failure)
 
@@ -41,7 +43,9 @@ __all__ = [
     "PredictionError",
     "ProtocolSkipped",
     "RecordError",
+    "SealedPart",
     "SplitError",
+    "StudyDamaged",
     "TrialPruned",
     "UnknownName",
     "UsageError",
@@ -123,6 +127,14 @@ class WeightsUnavailable(HarnessError):
 
 
 class RecordError(HarnessError):
+    pass
+
+
+class StudyDamaged(HarnessError):
+    pass
+
+
+class SealedPart(HarnessError):
     pass
 
 

@@ -175,10 +175,11 @@ def _computed(cell: Cell, dataset: Dataset, split: Split, progress: Progress) ->
         material_of(dataset, split, device=cell.device, seed=cell.seed, progress=progress),
         cell.parameters,
         trial_parameters=cell.trial_parameters,
-        trials=cell.trials,
+        budget=cell.budget,
         seed=cell.seed,
         device=cell.device,
         progress=progress,
+        shelf=cell.shelf,
         folder=_unfinished(cell),
         checkpoint=cell.runs.parent / "checkpoints" / f"{cell.key}.safetensors",
     )
@@ -192,12 +193,13 @@ def _unfinished(cell: Cell) -> Path:
 def material_of(
     dataset: Dataset, split: Split, *, device: str, seed: int, progress: Progress | None = None
 ) -> Material:
-    """Return what a model is trained and tested on: these images, divided by this split."""
+    """Return what a model is trained and tested on: these images, divided by this split, without the test labels."""
     from harness.store import DatasetStore
 
+    blind = dataset.hiding(split.test)
     return Material(
-        store=DatasetStore(dataset, device=device, split=split, seed=seed, progress=progress),
-        labels=dataset.labels,
+        store=DatasetStore(blind, device=device, split=split, seed=seed, progress=progress),
+        labels=blind.labels,
         groups=dataset.groups,
         classes=tuple(dataset.card.classes),
         rows={sample.id: row for row, sample in enumerate(dataset.samples)},
@@ -267,7 +269,7 @@ def of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
 
 
 def _of_result(cell: Cell, manifest: dict[str, Any], result: Result) -> dict[str, Any]:
-    tuned = result.tuning is not None and result.tuning.trials > 1
+    tuned = result.tuning is not None and len(result.tuning.history) > 0
     tuning = result.tuning.as_dict() if result.tuning is not None else None
     return {
         "model": manifest["model"] | {"parameters": result.parameters, "tuned": tuned},

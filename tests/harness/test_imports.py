@@ -16,14 +16,14 @@ PACKAGES = {"harness": Path(harness.__file__).parent, "baselines": Path(baseline
 
 LAYERS = [
     ["harness.errors"],
-    ["harness.types", "harness.folders", "harness.counters"],
+    ["harness.types", "harness.folders", "harness.counters", "harness.budgets", "harness.folds"],
     ["harness.images", "harness.machine", "harness.sources"],
     ["harness.registry", "harness.download", "harness.unpacking"],
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
     ["harness.intervals", "harness.paired"],
     ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
     ["harness.weights", "harness.testing", "harness.scaffold", "harness.records", "harness.fetch"],
-    ["harness.verify_tables"],
+    ["harness.studies", "harness.searches", "harness.verify_tables"],
     ["harness.verify_findings"],
     ["harness.backbones", "harness.split_network", "harness.board_cells", "harness.explanation_data"],
     ["harness.board_draws", "harness.board_pairs"],
