@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from baselines import search_spaces
 from baselines.labels import checked_labels
 from harness.errors import ModelError
 from harness.types import ImagesView
@@ -112,10 +113,7 @@ class SVM(Head):
 
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
-        return {
-            "C": trial.suggest_float("C", 0.1, 1000, log=True),
-            "gamma": trial.suggest_float("gamma", 0.2, 20, log=True),
-        }
+        return search_spaces.svm(trial)
 
     def fit(
         self,
@@ -189,10 +187,7 @@ class DecisionTree(Head):
 
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
-        return {
-            "criterion": trial.suggest_categorical("criterion", ["gini", "entropy"]),
-            "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 64, log=True),
-        }
+        return search_spaces.decision_tree(trial)
 
     def fit(
         self,
@@ -235,10 +230,7 @@ class AdaBoost(Head):
 
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
-        return {
-            "n_estimators": trial.suggest_int("n_estimators", 50, 200, log=True),
-            "learning_rate": trial.suggest_float("learning_rate", 0.1, 2.0, log=True),
-        }
+        return search_spaces.ada_boost(trial)
 
     def fit(
         self,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from baselines import search_spaces
 from baselines.folding import fold_repeats
 from baselines.labels import checked_labels
 from baselines.training import Settings, Tensors, probabilities, seeded, train
@@ -113,11 +114,7 @@ class Network:
 
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
-        return {
-            "learning_rate_scale": trial.suggest_float("learning_rate_scale", 0.3, 3.0, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 0.005, 0.5, log=True),
-            "augmentation": trial.suggest_float("augmentation", 0.0, 1.0),
-        }
+        return search_spaces.network(trial)
 
     def fit(
         self,
