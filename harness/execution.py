@@ -91,8 +91,10 @@ def run_model(
             tuning = tune_model(
                 factory,
                 material,
-                {**context, **parameters, **trial_parameters},
+                {**parameters, **trial_parameters},
                 budget=budget,
+                seed=seed,
+                device=device,
                 shelf=shelf,
                 progress=progress,
             )
@@ -147,10 +149,15 @@ def tune_model(
     fixed: Mapping[str, Any],
     *,
     budget: Budget,
+    seed: int,
+    device: str,
     shelf: Shelf | None,
     progress: Progress,
 ) -> Tuning:
-    """Return the choice of parameters for a model whose other ones are `fixed`, blind to the test part."""
+    """Return the choice of parameters for a model whose other ones are `fixed`, blind to the test part.
+
+    Raises what `harness.tuning.tune` raises.
+    """
     blind = replace(material, sealed=True)
     search = Search(
         create=factory,
@@ -159,13 +166,13 @@ def tune_model(
         both=blind.part("train", "val"),
         classes=len(material.classes),
         search_space=getattr(factory, "search_space", None),
-        fixed=fixed,
+        fixed={"n_classes": len(material.classes), "seed": seed, "device": device, **fixed},
         uses_validation=bool(getattr(factory, "uses_validation", False)),
-        seed=int(fixed["seed"]),
+        seed=seed,
         making=lambda: float(getattr(material.store, "seconds_making", 0.0)),
         progress=progress,
     )
-    return tune(search, budget, seed=search.seed, shelf=shelf, progress=progress)
+    return tune(search, budget, seed=seed, shelf=shelf, progress=progress)
 
 
 def _fit(model: Any, material: Material, *, keeps_validation: bool) -> None:

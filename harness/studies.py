@@ -40,6 +40,9 @@ MEDIAN_WARM_UP = 20  # hundredths of a training, the warm-up of the learning rat
 FOLD_P = 0.2
 """Wilcoxon's signed-rank test stops a trial whose folds are worse than the best trial's: 0.2 takes three of three."""
 
+LEAST_FOR_IMPORTANCE = 5
+"""Complete trials from which the importance of parameters is told."""
+
 MOST_DEATHS = 3
 """A trial that takes its process with it so often, without getting further, has failed."""
 
@@ -201,7 +204,9 @@ class Study:
     folder that cannot be written.
     """
 
-    def __init__(self, shelf: Shelf | None, *, seed: int, by_folds: bool) -> None:
+    def __init__(
+        self, shelf: Shelf | None, *, seed: int, by_folds: bool, judged_on: str | None = None
+    ) -> None:
         import optuna
 
         self.shelf, self._seed = shelf, seed
@@ -216,6 +221,35 @@ class Study:
                     pruner=_pruner(by_folds),
                 )
                 self._frozen()
+                if judged_on is not None and self.judged_on != judged_on:
+                    self.optuna.set_user_attr("judged_on", judged_on)
+
+    @property
+    def judged_on(self) -> str | None:
+        """What the value of a trial comes from, in words."""
+        return self.optuna.user_attrs.get("judged_on")
+
+    def importances(self, count: int) -> dict[str, float]:
+        """Return each parameter's share of the differences among the first `count` trials.
+
+        By fANOVA (Hutter et al., 2014). Raises `ValueError` with the reason where it cannot be told.
+        """
+        import optuna
+
+        usable = [t for t in self._frozen()[:count] if t.state.name == "COMPLETE" and t.params]
+        if len(usable) < LEAST_FOR_IMPORTANCE:
+            raise ValueError(f"only {len(usable)} complete trials")
+        if len({trial.value for trial in usable}) == 1:
+            raise ValueError("all complete trials are equally good")
+        with quiet():
+            scratch = optuna.create_study(direction="maximize")
+            scratch.add_trials(usable)
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+            return optuna.importance.get_param_importances(scratch, evaluator=evaluator)
+
+    def suggested(self, count: int) -> dict[int, dict[str, Any]]:
+        """Return what Optuna knows of the parameters of the first `count` trials, by number."""
+        return {frozen.number: dict(frozen.params) for frozen in self._frozen()[:count]}
 
     def trials(self) -> list[Trial]:
         """Return all trials in the order of their numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -60,16 +60,17 @@ def tune(
     space = _Space(search) if budget.tunes and search.search_space is not None else None
     if space is None or not space.distributions:
         return Tuning(min(budget.trials, 1), 0, 0, 0, None, {}, budget.as_dict())
-    study = Study(shelf, seed=seed, by_folds=search.folds > 0)
+    study = Study(shelf, seed=seed, by_folds=search.folds > 0, judged_on=search.judged_on)
     while (claimed := study.claim(budget, space.defaults, space.ask, search.making)) is not None:
         if progress is not None:
             progress(*_stage(claimed.number, budget, study))
         _run(search, claimed)
-    return chosen(study.trials(), budget, judged_on=search.judged_on)
+    return chosen(study, budget)
 
 
-def chosen(trials: Sequence[Trial], budget: Budget, *, judged_on: str) -> Tuning:
+def chosen(study: Study, budget: Budget) -> Tuning:
     """Return the choice among the trials that the budget counts. Raises `ModelError` when none was completed."""
+    trials = study.trials()
     history = list(trials[: budget.counted(trials)])
     usable = [t for t in history if t.value is not None]
     if not usable:
@@ -84,7 +85,7 @@ def chosen(trials: Sequence[Trial], budget: Budget, *, judged_on: str) -> Tuning
         best_value=best.value,
         parameters=best.parameters,
         budget=budget.as_dict(),
-        judged_on=judged_on,
+        judged_on=study.judged_on,
         seconds=round(sum(t.seconds for t in [*history, *cut]), 3),
         history=[*history, *cut],
     )
