@@ -26,14 +26,16 @@ def decision_tree(trial: optuna.Trial) -> dict[str, Any]:
     """How a split is judged, and two ways to keep a tree from learning single images by heart."""
     return {
         "criterion": trial.suggest_categorical("criterion", ["gini", "entropy"]),
+        "max_depth": trial.suggest_int("max_depth", 3, 32, log=True),
         "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 64, log=True),
     }
 
 
 def ada_boost(trial: optuna.Trial) -> dict[str, Any]:
+    """How much a round may change, and how large its tree is; 1 is a stump. The number of rounds is fixed."""
     return {
-        "n_estimators": trial.suggest_int("n_estimators", 50, 200, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 0.1, 2.0, log=True),
+        "max_depth": trial.suggest_int("max_depth", 1, 8),
     }
 
 

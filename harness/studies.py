@@ -46,6 +46,9 @@ LEAST_FOR_IMPORTANCE = 5
 MOST_DEATHS = 3
 """A trial that takes its process with it so often, without getting further, has failed."""
 
+CREATES_STUDY = 0
+"""What a journal's first record does; Optuna passes over trials of a study that was never created."""
+
 WAIT_SECONDS = 0.2
 
 Ask = Callable[["optuna.Trial"], Mapping[str, Any]]
@@ -482,10 +485,10 @@ def _check_lines(shelf: Shelf) -> None:
     with shelf.journal.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                whole = isinstance(json.loads(line), dict)
+                record = json.loads(line)
             except ValueError:
-                whole = False
-            if not whole:
+                record = None
+            if not isinstance(record, dict) or (number == 1 and record.get("op_code") != CREATES_STUDY):
                 raise StudyDamaged(
                     f"study {str(shelf.journal)!r}: line {number} is no record; delete the file to tune anew"
                 )

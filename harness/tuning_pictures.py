@@ -84,6 +84,8 @@ def picture(sketch: Sketch) -> Figure:
     history, importance = parts[0].subplots(1, 2, width_ratios=[2.1, 1])
     _draw_history(history, sketch)
     _draw_importance(importance, sketch)
+    by_label = dict(zip(*reversed(history.get_legend_handles_labels()), strict=True))
+    parts[0].legend(by_label.values(), by_label.keys(), loc="outside lower center", ncols=6, fontsize=8.5)
     if names:
         panels = parts[1].subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
@@ -110,8 +112,6 @@ def _draw_history(axes: Axes, sketch: Sketch) -> None:
     axes.set_ylim(sketch.floor, sketch.ceiling)
     axes.locator_params(axis="x", integer=True)
     axes.grid(axis="y", alpha=0.3)
-    by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    axes.legend(by_label.values(), by_label.keys(), fontsize=8, loc="lower right", framealpha=0.9)
 
 
 def _draw_trial(axes: Axes, trial: Trial, x: Any, sketch: Sketch) -> None:
