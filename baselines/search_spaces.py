@@ -35,7 +35,7 @@ def ada_boost(trial: optuna.Trial) -> dict[str, Any]:
     """How much a round may change, and how large its tree is; 1 is a stump. The number of rounds is fixed."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 0.1, 2.0, log=True),
-        "max_depth": trial.suggest_int("max_depth", 1, 8),
+        "max_depth": trial.suggest_int("max_depth", 1, 6),
     }
 
 

@@ -209,7 +209,7 @@ def test_a_study_that_was_killed_goes_on_and_ends_as_one_that_was_not(
 ) -> None:
     assert harness("tune", *LOOKS, out="whole").returncode == 0
     log = tmp_path / "log"
-    environment |= {"TOY_LOG": str(log)}
+    environment |= {"TOY_LOOKS": str(log)}
     for looks in (6, 13):  # in the middle of the second trial, then of the fourth
         victim = subprocess.Popen(command("tune", card, tmp_path / "out", *LOOKS), env=environment)
         wait_for(lambda: log.exists() and len(log.read_text().splitlines()) >= looks)  # noqa: B023
@@ -232,7 +232,7 @@ def test_two_commands_at_once_share_the_trials(
     both = [
         subprocess.Popen(
             command("tune", card, tmp_path / "out", *LOOKS),
-            env=environment | {"TOY_LOG": str(log)},
+            env=environment | {"TOY_LOOKS": str(log)},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -249,7 +249,7 @@ def test_two_commands_at_once_share_the_trials(
 
 def test_several_workers_share_one_study(harness: Run, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    done = harness("tune", *LOOKS, "--workers", "2", TOY_LOG=str(log))
+    done = harness("tune", *LOOKS, "--workers", "2", TOY_LOOKS=str(log))
     assert done.returncode == 0, done.stderr
     assert ended(tmp_path / "out") == Counter(range(6))
     assert len({line.split()[2] for line in log.read_text().splitlines()}) == 2
@@ -262,7 +262,7 @@ def test_of_two_commands_one_may_be_killed_and_the_other_takes_its_trial_over(
     slow = [*LOOKS[:2], "--param", "toy-looks.pause=0.4", "--trials", "3"]
     both = [
         subprocess.Popen(
-            command("tune", card, tmp_path / "out", *slow), env=environment | {"TOY_LOG": str(log)}
+            command("tune", card, tmp_path / "out", *slow), env=environment | {"TOY_LOOKS": str(log)}
         )
         for _ in range(2)
     ]

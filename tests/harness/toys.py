@@ -78,8 +78,8 @@ class Looks(Bright):
         taken = int(state.read_text()) if state and state.exists() else 0
         for look in range(taken, 4):
             time.sleep(self.pause)
-            if os.environ.get("TOY_LOG"):
-                with open(os.environ["TOY_LOG"], "a") as log:
+            if os.environ.get("TOY_LOOKS"):
+                with open(os.environ["TOY_LOOKS"], "a") as log:
                     log.write(f"{look} {self.slope!r} {os.getpid()}\\n")
             if state:
                 state.parent.mkdir(parents=True, exist_ok=True)
