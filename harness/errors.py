@@ -18,6 +18,8 @@
     ├── WeightsUnavailable        pretrained weights that cannot be had
     ├── StageError                a first stage that cannot be used
     ├── RecordError               a record that is damaged or cannot be written
+    ├── StudyDamaged              a journal of tuning trials that is none
+    ├── SealedPart                the test part, asked for while tuning
     ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
     └── TrialPruned               a tuning trial that was stopped early (not a failure)
 
@@ -42,8 +44,10 @@ __all__ = [
     "PredictionError",
     "ProtocolSkipped",
     "RecordError",
+    "SealedPart",
     "SplitError",
     "StageError",
+    "StudyDamaged",
     "TrialPruned",
     "UnknownName",
     "UsageError",
@@ -129,6 +133,14 @@ class StageError(HarnessError):
 
 
 class RecordError(HarnessError):
+    pass
+
+
+class StudyDamaged(HarnessError):
+    pass
+
+
+class SealedPart(HarnessError):
     pass
 
 
