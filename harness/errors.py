@@ -16,6 +16,7 @@
     │   ├── PluginBroken          a plugin that cannot be imported
     │   └── PredictionError       probabilities that are none
     ├── WeightsUnavailable        pretrained weights that cannot be had
+    ├── NothingMeasured           a function whose time says nothing: it did no work, or not the same
     ├── RecordError               a record that is damaged or cannot be written
     ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
     └── TrialPruned               a tuning trial that was stopped early (not a failure)
@@ -37,6 +38,7 @@ __all__ = [
     "HarnessError",
     "ModelError",
     "NoNetwork",
+    "NothingMeasured",
     "PluginBroken",
     "PredictionError",
     "ProtocolSkipped",
@@ -119,6 +121,10 @@ class PredictionError(ModelError):
 
 
 class WeightsUnavailable(HarnessError):
+    pass
+
+
+class NothingMeasured(HarnessError):
     pass
 
 

@@ -34,7 +34,7 @@ LAYERS = [
     ["harness.verdicts"],
     ["harness.board_tables", "harness.execution", "harness.planning"],
     ["harness.board_markdown", "harness.board_latex", "harness.runs"],
-    ["harness.verify_report"],
+    ["harness.verify_report", "harness.bench"],
     ["harness.board_files", "harness.executors", "harness.explaining"],
     ["harness.submissions"],
     ["harness.publishing"],
