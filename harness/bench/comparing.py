@@ -120,12 +120,19 @@ def slowed(function: Work, share: float, unit: Work) -> Work:
     For controls: with a small piece of the same work as `unit`, it does so much more of it.
     """
 
+    owed = 0.0
+
     def more() -> Any:
+        nonlocal owed
         start = time.process_time()
         result = function()
-        end = start + (1 + share) * (time.process_time() - start)
-        while time.process_time() < end:
+        end = time.process_time()
+        owed += share * (end - start)
+        while owed > 0:  # what is done too much is less the next time
+            start = end
             unit()
+            end = time.process_time()
+            owed -= end - start
         return result
 
     return more
