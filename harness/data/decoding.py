@@ -93,6 +93,7 @@ LOSSLESS_DICOM = frozenset(
 BYTES_PER_PIXEL = 8
 """No format here needs more (RGBA of 16 bits each): a larger file is not read at all."""
 
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """The grey pixels of a file.

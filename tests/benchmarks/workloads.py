@@ -184,7 +184,10 @@ def training() -> Workload:
     images_NSS = generator.integers(0, 256, (64, 64, 64), dtype=np.uint8)
     labels = generator.integers(0, 2, 64)
     device = torch.device("cpu")
-    training, held_out = Tensors.on(device, images_NSS, labels), Tensors.on(device, images_NSS[:8], labels[:8])
+    training, held_out = (
+        Tensors.on(device, images_NSS, labels),
+        Tensors.on(device, images_NSS[:8], labels[:8]),
+    )
     settings = Settings(
         images_seen=128, batch_size=16, learning_rate=1e-5, weight_decay=0.05, augmentation=1.0, looks=1
     )
