@@ -17,6 +17,7 @@
     │   └── PredictionError       probabilities that are none
     ├── WeightsUnavailable        pretrained weights that cannot be had
     ├── StageError                a first stage that cannot be used
+    ├── NothingMeasured           a function whose time says nothing: it did no work, or not the same
     ├── RecordError               a record that is damaged or cannot be written
     ├── StudyDamaged              a journal of tuning trials that is none
     ├── SealedPart                the test part, asked for while tuning
@@ -40,6 +41,7 @@ __all__ = [
     "HarnessError",
     "ModelError",
     "NoNetwork",
+    "NothingMeasured",
     "PluginBroken",
     "PredictionError",
     "ProtocolSkipped",
@@ -129,6 +131,10 @@ class WeightsUnavailable(HarnessError):
 
 
 class StageError(HarnessError):
+    pass
+
+
+class NothingMeasured(HarnessError):
     pass
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, machine
+from harness.counters import since, snapshot
 from harness.data.dataset import Dataset, open_dataset
 from harness.errors import HarnessError, RecordError
 from harness.execution import Material, Result, run_model, tune_model
@@ -145,7 +146,7 @@ def _sweep(cell: Cell) -> None:
 
 def _attempt(cell: Cell, progress: Progress) -> str | None:
     """Run and record the cell; return None, or why it failed."""
-    started = datetime.now(UTC)
+    started, counted = datetime.now(UTC), snapshot()
     manifest = _manifest(cell)
     try:
         if cell.failure is not None:
@@ -164,14 +165,12 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
             "message": message,
             "traceback": None if isinstance(error, HarnessError) else traceback.format_exc(),
         }
-        write_record(cell.runs, cell.key, manifest | _times(started) | {"status": "failed"})
+        ended = _times(started) | {"work": dict(since(counted)), "status": "failed"}
+        write_record(cell.runs, cell.key, manifest | ended)
         return message if isinstance(error, HarnessError) else f"{type(error).__name__}: {message}"
-    write_record(
-        cell.runs,
-        cell.key,
-        manifest | _of_result(cell, manifest, result) | _times(started) | {"status": "complete"},
-        _predictions(dataset, split, result),
-    )
+    ended = _times(started) | {"work": dict(since(counted)), "status": "complete"}
+    found = manifest | _of_result(cell, manifest, result) | ended
+    write_record(cell.runs, cell.key, found, _predictions(dataset, split, result))
     shutil.rmtree(_unfinished(cell), ignore_errors=True)
     return None
 

@@ -42,7 +42,7 @@ LAYERS = [
     ["harness.board_tables", "harness.execution", "harness.planning", "harness.tuning_pictures"],
     ["harness.tuning_files"],
     ["harness.board_markdown", "harness.board_latex", "harness.runs", "harness.pretraining"],
-    ["harness.verify_report"],
+    ["harness.verify_report", "harness.bench"],
     ["harness.board_files", "harness.executors", "harness.explaining"],
     ["harness.submissions"],
     ["harness.publishing"],
