@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from baselines import search_spaces
 from baselines.arithmetic import seeded
 from baselines.folding import fold_repeats, unfolded
 from baselines.labels import checked_labels
@@ -143,11 +144,7 @@ class Network:
 
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
-        return {
-            "learning_rate_scale": trial.suggest_float("learning_rate_scale", 0.3, 3.0, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 0.005, 0.5, log=True),
-            "augmentation": trial.suggest_float("augmentation", 0.0, 1.0),
-        }
+        return search_spaces.network(trial)
 
     def fit(
         self,

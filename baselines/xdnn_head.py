@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from baselines import search_spaces
 from baselines.heads import Head
 from harness.types import ImagesView
 
@@ -82,8 +83,7 @@ class XDNNHead(PrototypeHead):
 
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
-        """Return a radius between 6 and 90 degrees."""
-        return {"radius": trial.suggest_float("radius", 0.1, 1.4, log=True)}
+        return search_spaces.xdnn(trial)
 
     def _gram(self, images: ImagesView) -> np.ndarray:
         return images.gram(self.backbone, self.size_px)

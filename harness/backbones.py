@@ -449,11 +449,14 @@ def _batches(images_NSS: np.ndarray, batch_size: int, device: str) -> Iterator[t
     import torch
 
     if device.startswith("cuda") and images_NSS.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        count("device_bytes", images_NSS.nbytes)
         yield from torch.from_numpy(np.array(images_NSS)).to(device).split(batch_size)
         return
     for start in range(0, len(images_NSS), batch_size):
         # A copy: torch warns of arrays that cannot be written, and caches are such.
-        yield torch.from_numpy(np.array(images_NSS[start : start + batch_size])).to(device)
+        batch = torch.from_numpy(np.array(images_NSS[start : start + batch_size]))
+        count("device_bytes", batch.nbytes)
+        yield batch.to(device)
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def _setting(manifest: dict[str, Any]) -> str:
     tuned = {name for trial in tuning.get("history", []) for name in trial["parameters"]}
     fixed = {name: v for name, v in manifest["model"]["parameters"].items() if name not in tuned}
     weights = [[w["network"], w["sha256"]] for w in manifest["weights"]]
-    return digest_of([fixed, tuning.get("trials", 0), weights])
+    return digest_of([fixed, tuning.get("budget", {"trials": tuning.get("trials", 0)}), weights])
 
 
 FILTERS: tuple[tuple[Callable[[Entry], Hashable], Callable[[Entry], Hashable]], ...] = (

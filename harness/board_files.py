@@ -138,7 +138,7 @@ def _summary(row: Row) -> dict[str, Any]:
         "status": row.status,
         "method": row.method,
         "seeds": row.seeds,
-        "trials": row.trials,
+        "trials": None if row.tried is None else min(row.tried.trials),
         "from_scratch": row.from_scratch if row.cells else None,
         "test_images": row.test_images,
         "majority_share": row.majority_share,
@@ -183,6 +183,7 @@ def as_json(board: Board) -> dict[str, Any]:
 
 def _row(row: Row, positive: str | None) -> dict[str, Any]:
     return _summary(row) | {
+        "tuning": None if row.tried is None else row.tried.as_dict(),
         "metrics": None if row.means is None else _means(row.means),
         "notes": row.notes,
         "cells": [_cell(cell, positive) for cell in row.cells],

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from harness.board_cells import Cell
 from harness.board_draws import Draws, draws_of, shared_out
 from harness.board_pairs import Pairs, pairs_of
+from harness.board_trials import Tried, tried_in
 from harness.intervals import Interval, mean_intervals
 from harness.metrics import METRICS, Auc, Score, lower_bound
 from harness.stages import is_stage
@@ -74,12 +75,9 @@ class Row:
         return sorted({cell.entry.seed for cell in self.cells})
 
     @property
-    def trials(self) -> int | None:
-        """How many settings were tried for one cell; 0 without tuning, None when no cell is finished."""
-        if not self.cells:
-            return None
-        tuning = self.cells[0].manifest["tuning"]
-        return 0 if tuning is None else int(tuning["trials"])
+    def tried(self) -> Tried | None:
+        """What was tried in tuning, None when no cell is finished."""
+        return tried_in([cell.manifest for cell in self.cells])
 
     @property
     def from_scratch(self) -> bool:

@@ -100,7 +100,7 @@ def section_table(section: Section) -> Table:
         rank = row.status if row.rank is None else str(row.rank)
         seconds = NONE if row.fit_seconds is None else f"{row.fit_seconds:.1f}"
         values = [with_interval(metric, (row.means or {}).get(metric)) for metric in MAIN]
-        counts = [str(len(row.seeds)) if row.cells else NONE, NONE if row.trials is None else str(row.trials)]
+        counts = [str(len(row.seeds)) if row.cells else NONE, NONE if row.tried is None else str(row.tried)]
         table.rows.append([rank, row.name, *values, *counts, seconds, table.number(row.notes)])
     return table
 
@@ -223,7 +223,8 @@ def legend(board: Board) -> list[str]:
             "What training with another seed changes is not in the intervals but in the table of deviations over seeds."
         )
     sentences.append(
-        "Spec. is specificity, Bal. balanced accuracy, Trials the settings tried in tuning (0 or 1: the defaults), "
+        "Spec. is specificity, Bal. balanced accuracy, Trials the settings tried in tuning a cell, those stopped "
+        "early or failed among them (0 or 1: the defaults), "
         "Fit s the seconds of the last fit, without tuning and without features and products kept for all models."
     )
     return [" ".join(sentences), *_without_interval(board.rows), *_rule(board.rows)]

@@ -17,7 +17,10 @@
     │   └── PredictionError       probabilities that are none
     ├── WeightsUnavailable        pretrained weights that cannot be had
     ├── StageError                a first stage that cannot be used
+    ├── NothingMeasured           a function whose time says nothing: it did no work, or not the same
     ├── RecordError               a record that is damaged or cannot be written
+    ├── StudyDamaged              a journal of tuning trials that is none
+    ├── SealedPart                the test part, asked for while tuning
     ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)
     └── TrialPruned               a tuning trial that was stopped early (not a failure)
 
@@ -38,12 +41,15 @@ __all__ = [
     "HarnessError",
     "ModelError",
     "NoNetwork",
+    "NothingMeasured",
     "PluginBroken",
     "PredictionError",
     "ProtocolSkipped",
     "RecordError",
+    "SealedPart",
     "SplitError",
     "StageError",
+    "StudyDamaged",
     "TrialPruned",
     "UnknownName",
     "UsageError",
@@ -128,7 +134,19 @@ class StageError(HarnessError):
     pass
 
 
+class NothingMeasured(HarnessError):
+    pass
+
+
 class RecordError(HarnessError):
+    pass
+
+
+class StudyDamaged(HarnessError):
+    pass
+
+
+class SealedPart(HarnessError):
     pass
 
 

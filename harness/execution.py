@@ -6,26 +6,34 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.budgets import Budget
+from harness.errors import SealedPart
 from harness.images import Images
 from harness.metrics import check_probabilities
-from harness.tuning import Search, Tuning, tune
+from harness.searches import Search
+from harness.studies import Shelf
+from harness.tuning import Tuning, tune
 from harness.types import Progress, Session, Split
 
 if TYPE_CHECKING:
     from harness.images import PixelStore
 
-__all__ = ["Material", "Result", "run_model"]
+__all__ = ["Material", "Result", "run_model", "tune_model"]
 
 
 @dataclass(frozen=True)
 class Material:
-    """The images of a dataset, what is known of them, and one way to split them."""
+    """The images of a dataset, what is known of them, and one way to split them.
+
+    `labels` (N,) are -1 in the test part: nothing that is trained or tuned needs them. `sealed`, as it is for
+    tuning, gives no images of the test part either.
+    """
 
     store: PixelStore
     labels: np.ndarray
@@ -33,9 +41,12 @@ class Material:
     classes: tuple[str, ...]
     rows: Mapping[str, int]
     split: Split
+    sealed: bool = False
 
     def part(self, *names: str) -> tuple[Images, np.ndarray, list[str | None]]:
-        """Return (images, labels, groups) of these parts together."""
+        """Return (images, labels, groups) of these parts together. Raises `SealedPart` for a sealed test part."""
+        if self.sealed and "test" in names:
+            raise SealedPart("the test part is sealed while parameters are chosen")
         rows = np.array([self.rows[i] for name in names for i in getattr(self.split, name)], dtype=np.intp)
         return Images(self.store, rows), self.labels[rows], [self.groups[row] for row in rows]
 
@@ -58,27 +69,36 @@ def run_model(
     parameters: Mapping[str, Any],
     *,
     trial_parameters: Mapping[str, Any],
-    trials: int,
+    budget: Budget,
     seed: int,
     device: str,
     progress: Progress,
+    shelf: Shelf | None = None,
     folder: Path | None = None,
     checkpoint: Path | None = None,
 ) -> Result:
     """Tune on train + validation, fit with the choice, return the probabilities of the test part.
 
-    `folder` is where unfinished work is kept, `checkpoint` the file for what the final fit learned, of
-    models that can save it. Models with `uses_validation` are fitted on the training part and choose their epoch on the
-    validation part; all others are refitted on both. Raises what the model raises, and
-    `PredictionError` when its probabilities are none.
+    `shelf` is where the study lies, `folder` where unfinished work is kept, `checkpoint` the file for what the
+    final fit learned, of models that can save it. Models with `uses_validation` are fitted on the training part
+    and choose their epoch on the validation part; all others are refitted on both. Raises what the model raises,
+    and `PredictionError` when its probabilities are none.
     """
     clock = _Clock(material.store)
     context = {"n_classes": len(material.classes), "seed": seed, "device": device}
     tuning = None
-    if trials > 0:
+    if budget != Budget(0):
         with clock.phase("tune_seconds"):
-            search = _search(factory, material, context, {**parameters, **trial_parameters})
-            tuning = tune(search, trials=trials, seed=seed, progress=progress)
+            tuning = tune_model(
+                factory,
+                material,
+                {**parameters, **trial_parameters},
+                budget=budget,
+                seed=seed,
+                device=device,
+                shelf=shelf,
+                progress=progress,
+            )
     chosen = {**parameters, **(tuning.parameters if tuning else {})}
     model = factory(**context, **chosen)
     if hasattr(model, "session"):
@@ -131,20 +151,36 @@ class _Clock:
         return float(getattr(self._store, "seconds_making", 0.0))
 
 
-def _search(
-    factory: Callable[..., Any], material: Material, context: Mapping[str, Any], fixed: Mapping[str, Any]
-) -> Search:
-    images, labels, groups = material.part("train")
-    val_images, val_labels, _ = material.part("val")
-    return Search(
+def tune_model(
+    factory: Callable[..., Any],
+    material: Material,
+    fixed: Mapping[str, Any],
+    *,
+    budget: Budget,
+    seed: int,
+    device: str,
+    shelf: Shelf | None,
+    progress: Progress,
+) -> Tuning:
+    """Return the choice of parameters for a model whose other ones are `fixed`, blind to the test part.
+
+    Raises what `harness.tuning.tune` raises.
+    """
+    blind = replace(material, sealed=True)
+    search = Search(
         create=factory,
-        training=(images, labels),
-        validation=(val_images, val_labels),
-        groups=groups,
+        training=blind.part("train"),
+        validation=blind.part("val"),
+        both=blind.part("train", "val"),
         classes=len(material.classes),
         search_space=getattr(factory, "search_space", None),
-        fixed={**context, **fixed},
+        fixed={"n_classes": len(material.classes), "seed": seed, "device": device, **fixed},
+        uses_validation=bool(getattr(factory, "uses_validation", False)),
+        seed=seed,
+        making=lambda: float(getattr(material.store, "seconds_making", 0.0)),
+        progress=progress,
     )
+    return tune(search, budget, seed=seed, shelf=shelf, progress=progress)
 
 
 def _fit(model: Any, material: Material, *, keeps_validation: bool) -> None:

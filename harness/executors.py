@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +22,9 @@ __all__ = ["WORKER_MEMORY_MB", "executor_of", "in_process", "local_processes", "
 
 WORKER_MEMORY_MB = 3000
 """What a worker is given where their number is chosen; the largest baseline stays below it in `quick` on a CPU."""
+
+Job = Callable[[Cell, Report], Outcome]
+"""What a worker does with a cell; a function of a module, so that another process finds it."""
 
 REPORT_SECONDS = 0.2
 LAST_WORDS_SECONDS = 1.0
@@ -39,38 +42,42 @@ def sensible_workers(device: str, n_cells: int) -> int:
     return max(1, int(min(machine.granted_cores(), fitting, n_cells)))
 
 
-def executor_of(workers: int) -> Executor:
+def executor_of(workers: int, job: Job = execute) -> Executor:
     """Return the executor for so many worker processes; 1 is this process itself."""
     if workers < 1:
         raise UsageError(f"--workers must be at least 1, got {workers}")
-    return in_process if workers == 1 else local_processes(workers)
+    return in_process(job) if workers == 1 else local_processes(workers, job)
 
 
-def in_process(cells: Sequence[Cell], report: Report) -> Iterator[Outcome]:
-    """Execute the cells here, one after the other, on all granted cores."""
-    machine.limit_threads(machine.granted_cores())
-    for cell in cells:
-        yield execute(cell, report)
+def in_process(job: Job) -> Executor:
+    """Return the executor that does the cells here, one after the other, on all granted cores."""
+
+    def run(cells: Sequence[Cell], report: Report) -> Iterator[Outcome]:
+        machine.limit_threads(machine.granted_cores())
+        for cell in cells:
+            yield job(cell, report)
+
+    return run
 
 
-def local_processes(workers: int) -> Executor:
+def local_processes(workers: int, job: Job = execute) -> Executor:
     """Return an executor over `workers` processes which share the granted cores between them."""
     threads = max(1, machine.granted_cores() // workers)
 
     def run(cells: Sequence[Cell], report: Report) -> Iterator[Outcome]:
         cells = [replace(cell, threads=threads) for cell in cells]
-        for outcome in _pooled(cells, workers, report):
+        for outcome in _pooled(cells, workers, report, job):
             if outcome.status != "died":
                 yield outcome
                 continue
             report(outcome.cell, "its process died; once more, alone", None)
-            (again,) = _pooled([outcome.cell], 1, report)
+            (again,) = _pooled([outcome.cell], 1, report, job)
             yield again if again.status != "died" else replace(again, status="failed")
 
     return run
 
 
-def _pooled(cells: Sequence[Cell], workers: int, report: Report) -> Iterator[Outcome]:
+def _pooled(cells: Sequence[Cell], workers: int, report: Report, job: Job) -> Iterator[Outcome]:
     """Yield outcomes from a fresh pool; cells whose pool broke have the status 'died'."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -83,7 +90,7 @@ def _pooled(cells: Sequence[Cell], workers: int, report: Report) -> Iterator[Out
     listener.start()
     pool = ProcessPoolExecutor(workers, context, initializer=_Worker.start, initargs=(told, life))
     try:
-        futures = {pool.submit(_Worker.execute, cell): cell for cell in cells}
+        futures = {pool.submit(_Worker.do, job, cell): cell for cell in cells}
         for future in as_completed(futures):
             try:
                 yield future.result()
@@ -123,9 +130,9 @@ class _Worker:
         cls.this = cls(told)
 
     @classmethod
-    def execute(cls, cell: Cell) -> Outcome:
+    def do(cls, job: Job, cell: Cell) -> Outcome:
         machine.limit_threads(cell.threads)
-        return execute(cell, cls.this.tell)
+        return job(cell, cls.this.tell)
 
     def tell(self, cell: Cell, what: str, fraction: float | None) -> None:
         key, when = self.said

@@ -18,6 +18,7 @@ import numpy as np
 
 from harness import machine
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
+from harness.budgets import Budget
 from harness.data.dataset import Dataset
 from harness.errors import DataError, HarnessError, ModelError, RecordError, UsageError
 from harness.execution import Material, run_model
@@ -227,7 +228,7 @@ def _fitted_again(
             material,
             _parameters(entry),
             trial_parameters={},
-            trials=0,
+            budget=Budget(0),
             seed=entry.seed,
             device=device,
             progress=progress,

@@ -87,6 +87,7 @@ class Images(Sequence[np.ndarray]):
 
 def resized_array(image: np.ndarray, size_px: int) -> np.ndarray:
     """Return uint8 (size_px, size_px) by Pillow's bilinear filter, which averages when it shrinks."""
+    count("resizes")
     if image.shape == (size_px, size_px):
         return image
     return np.asarray(Image.fromarray(image).resize((size_px, size_px), Image.Resampling.BILINEAR))

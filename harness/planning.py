@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import machine, stages, weights
+from harness.budgets import Budget
 from harness.data.dataset import Dataset, open_dataset
 from harness.errors import DataError, HarnessError, ProtocolSkipped, StageError, UnknownName, UsageError
 from harness.protocols import make_splits
 from harness.records import Record, finished, read_record
 from harness.registry import ModelPlugin, find_model, parameters_of
 from harness.sources import code_digest, engine_digest
+from harness.studies import Shelf
 from harness.types import Progress, Split, digest_of, unique
 
 __all__ = ["TRIALS", "Cell", "FoundModel", "Plan", "PlannedCell", "Request", "best_protocol", "make_plan"]
@@ -30,7 +32,11 @@ RECIPES = ("auto", *TRIALS)
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. `trials` None means the recipe's number, no protocol the best that a dataset has."""
+    """What the user asked for.
+
+    `time_budget` (seconds) takes the place of `trials`; without both it is the recipe's number. No protocol means
+    the best that a dataset has.
+    """
 
     datasets: tuple[str, ...]
     models: tuple[str, ...]
@@ -39,6 +45,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     recipe: str = "auto"
     trials: int | None = None
+    time_budget: float | None = None
     backbone: str | None = None
     start: str | None = None
     device: str = "auto"
@@ -51,6 +58,10 @@ class Request:
             raise UsageError(f"unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
         if self.trials is not None and self.trials < 0:
             raise UsageError(f"--trials must be 0 or more, got {self.trials}")
+        if self.trials is not None and self.time_budget is not None:
+            raise UsageError(
+                "--trials and --time-budget exclude each other: every model gets one or the other"
+            )
         names = {name for model in self.models for name in (model, model.partition(":")[0])}
         for name in self.parameters:
             if name not in names:
@@ -83,7 +94,8 @@ class Cell:
     model: str
     variant: str | None
     recipe: str
-    trials: int
+    budget: Budget
+    study: str
     device: str
     parameters: dict[str, Any]
     trial_parameters: dict[str, Any]
@@ -95,6 +107,11 @@ class Cell:
     @property
     def label(self) -> str:
         return self.model if self.variant is None else f"{self.model} ({self.variant})"
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where the trials of its tuning lie, for `harness tune` and `harness run` alike."""
+        return Shelf(self.runs.parent / "studies", self.study)
 
     @property
     def title(self) -> str:
@@ -297,18 +314,20 @@ class _Setup:
         return "paper" if self.device.startswith("cuda") else self.dataset.card.auto_recipe
 
     @property
-    def trials(self) -> int:
+    def budget(self) -> Budget:
         if self.untuned:
-            return 0
-        return TRIALS[self.recipe] if self.request.trials is None else self.request.trials
+            return Budget(0)
+        if self.request.time_budget is not None:
+            return Budget(seconds=self.request.time_budget)
+        return Budget(TRIALS[self.recipe] if self.request.trials is None else self.request.trials)
 
     def variant(self, parameters: Mapping[str, Any]) -> str | None:
         """Return what tells the row from that of the same model as it comes: None when nothing does."""
         asked, backbone = self.asked_parameters, parameters.get("backbone", USUAL_BACKBONES[0])
         start = parameters.get("start")
         differing = [
-            "untuned" if self.trials == 0 else "",
-            f"{self.trials} trials" if self.trials not in (0, TRIALS[self.recipe]) else "",
+            "untuned" if self.budget == Budget(0) else "",
+            str(self.budget) if self.budget not in (Budget(0), Budget(TRIALS[self.recipe])) else "",
             str(backbone) if backbone not in USUAL_BACKBONES else "",
             f"start={stages.shown(str(start))}" if start is not None else "",
             *(
@@ -369,7 +388,8 @@ class _Setup:
             model=plugin.label,
             variant=self.variant(parameters),
             recipe=self.recipe,
-            trials=self.trials,
+            budget=self.budget,
+            study=self._study(identity),
             device=self.device,
             parameters=parameters,
             trial_parameters=trial_parameters,
@@ -414,13 +434,31 @@ class _Setup:
             "engine": engine_digest(),
             "parameters": _without_folders(parameters),
             "trial_parameters": dict(trial_parameters),
-            "trials": self.trials,
+            "budget": self.budget.as_dict(),
+            "groups": self._known("group"),
             "recipe": self.recipe,
             "seed": self.split.seed,
             "weights": [[w.network, w.identity] for w in found],
             "versions": machine.versions(),
             "device": self.device.partition(":")[0],
         }
+
+    def _study(self, identity: Mapping[str, Any]) -> str:
+        """Return the key of everything that can change the value of a trial: nothing of the test part is in it.
+
+        Nor is the budget, so that more trials go on where fewer ended.
+        """
+        beside = ("dataset", "split", "protocol", "groups", "budget")
+        blind = {name: value for name, value in identity.items() if name not in beside}
+        rows = [self.dataset.rows(part) for part in (self.split.train, self.split.val)]
+        samples, pixels = self.dataset.samples, self.dataset.pixel_digests
+        learned = [[[pixels[row], samples[row].label, samples[row].group] for row in part] for part in rows]
+        return digest_of({**blind, "learned": learned})[:32]
+
+    def _known(self, attribute: str) -> str:
+        """Return a digest of what is known of the images that a model may learn from."""
+        rows = self.dataset.rows([*self.split.train, *self.split.val])
+        return digest_of([getattr(self.dataset.samples[row], attribute) for row in rows])
 
 
 def _without_folders(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, machine
+from harness.counters import since, snapshot
 from harness.data.dataset import Dataset, open_dataset
 from harness.errors import HarnessError, RecordError
-from harness.execution import Material, Result, run_model
+from harness.execution import Material, Result, run_model, tune_model
 from harness.planning import Cell
 from harness.protocols import make_splits
 from harness.records import Predictions, finished, writable, write_record
 from harness.registry import find_model
 from harness.types import Progress, Split
 
-__all__ = ["Outcome", "Report", "carry_out", "execute", "material_of", "of_dataset"]
+__all__ = ["Outcome", "Report", "carry_out", "execute", "material_of", "of_dataset", "tune_cell"]
 
 WAIT_SECONDS = 0.5
 
@@ -84,6 +85,39 @@ def execute(cell: Cell, report: Report) -> Outcome:
         return Outcome(cell, "failed", seconds, error)
 
 
+def tune_cell(cell: Cell, report: Report) -> Outcome:
+    """Take part in the search for a cell's parameters until its budget is spent; the study on its shelf has the rest.
+
+    What the model raises is the outcome; what the output folder raises is raised.
+    """
+    start = time.perf_counter()
+
+    def progress(what: str, fraction: float | None) -> None:
+        report(cell, what, fraction)
+
+    try:
+        if cell.failure is not None:
+            raise HarnessError(cell.failure)
+        progress("opening", None)
+        dataset = _opened(cell.dataset, cell.data_root, cell.skip_bad)
+        split = _split(cell, dataset)
+        tune_model(
+            find_model(cell.model).load(),
+            material_of(dataset, split, device=cell.device, seed=cell.seed, progress=progress),
+            {**cell.parameters, **cell.trial_parameters},
+            budget=cell.budget,
+            seed=cell.seed,
+            device=cell.device,
+            shelf=cell.shelf,
+            progress=progress,
+        )
+    except RecordError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+        return Outcome(cell, "failed", time.perf_counter() - start, _message(error))
+    return Outcome(cell, "done", time.perf_counter() - start)
+
+
 @contextmanager
 def _claim(cell: Cell) -> Iterator[bool]:
     """Hold the cell's lock; yields False when another process holds it."""
@@ -112,7 +146,7 @@ def _sweep(cell: Cell) -> None:
 
 def _attempt(cell: Cell, progress: Progress) -> str | None:
     """Run and record the cell; return None, or why it failed."""
-    started = datetime.now(UTC)
+    started, counted = datetime.now(UTC), snapshot()
     manifest = _manifest(cell)
     try:
         if cell.failure is not None:
@@ -131,14 +165,12 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
             "message": message,
             "traceback": None if isinstance(error, HarnessError) else traceback.format_exc(),
         }
-        write_record(cell.runs, cell.key, manifest | _times(started) | {"status": "failed"})
+        ended = _times(started) | {"work": dict(since(counted)), "status": "failed"}
+        write_record(cell.runs, cell.key, manifest | ended)
         return message if isinstance(error, HarnessError) else f"{type(error).__name__}: {message}"
-    write_record(
-        cell.runs,
-        cell.key,
-        manifest | _of_result(cell, manifest, result) | _times(started) | {"status": "complete"},
-        _predictions(dataset, split, result),
-    )
+    ended = _times(started) | {"work": dict(since(counted)), "status": "complete"}
+    found = manifest | _of_result(cell, manifest, result) | ended
+    write_record(cell.runs, cell.key, found, _predictions(dataset, split, result))
     shutil.rmtree(_unfinished(cell), ignore_errors=True)
     return None
 
@@ -175,10 +207,11 @@ def _computed(cell: Cell, dataset: Dataset, split: Split, progress: Progress) ->
         material_of(dataset, split, device=cell.device, seed=cell.seed, progress=progress),
         cell.parameters,
         trial_parameters=cell.trial_parameters,
-        trials=cell.trials,
+        budget=cell.budget,
         seed=cell.seed,
         device=cell.device,
         progress=progress,
+        shelf=cell.shelf,
         folder=_unfinished(cell),
         checkpoint=cell.runs.parent / "checkpoints" / f"{cell.key}.safetensors",
     )
@@ -192,12 +225,13 @@ def _unfinished(cell: Cell) -> Path:
 def material_of(
     dataset: Dataset, split: Split, *, device: str, seed: int, progress: Progress | None = None
 ) -> Material:
-    """Return what a model is trained and tested on: these images, divided by this split."""
+    """Return what a model is trained and tested on: these images, divided by this split, without the test labels."""
     from harness.store import DatasetStore
 
+    blind = dataset.hiding(split.test)
     return Material(
-        store=DatasetStore(dataset, device=device, split=split, seed=seed, progress=progress),
-        labels=dataset.labels,
+        store=DatasetStore(blind, device=device, split=split, seed=seed, progress=progress),
+        labels=blind.labels,
         groups=dataset.groups,
         classes=tuple(dataset.card.classes),
         rows={sample.id: row for row, sample in enumerate(dataset.samples)},
@@ -269,7 +303,7 @@ def of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
 
 
 def _of_result(cell: Cell, manifest: dict[str, Any], result: Result) -> dict[str, Any]:
-    tuned = result.tuning is not None and result.tuning.trials > 1
+    tuned = result.tuning is not None and len(result.tuning.history) > 0
     tuning = result.tuning.as_dict() if result.tuning is not None else None
     return {
         "model": manifest["model"] | {"parameters": result.parameters, "tuned": tuned},

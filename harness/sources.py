@@ -17,14 +17,18 @@ __all__ = ["code_digest", "engine_digest", "module_digest", "normalised_source"]
 
 ENGINE = (
     "harness.backbones",
+    "harness.budgets",
     "harness.data.decoding",
     "harness.data.pixels",
     "harness.execution",
+    "harness.folds",
     "harness.images",
     "harness.metrics",
     "harness.protocols",
+    "harness.searches",
     "harness.split_network",
     "harness.store",
+    "harness.studies",
     "harness.tuning",
 )
 """The modules of the harness that can change a number on a board."""

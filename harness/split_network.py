@@ -77,6 +77,7 @@ def train(
     network = _initialised(n_classes, seed).to(device).to(memory_format=torch.channels_last)
     pixels = torch.from_numpy(np.array(images_NSS)).to(device)
     targets = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
+    count("device_bytes", pixels.nbytes + targets.nbytes)
     class_weights = len(targets) / (n_classes * torch.bincount(targets, minlength=n_classes).clamp_min(1))
     generator = torch.Generator().manual_seed(seed)
     batches = list(_batches(len(pixels), generator))
@@ -120,6 +121,7 @@ def features(network: nn.Module, images_NSS: np.ndarray, *, device: str = "cpu")
             x_N1SS = _scaled(batch).contiguous(memory_format=torch.channels_last)
             found.append(network.get_submodule("features")(x_N1SS).cpu())
             count("forwards", len(batch))
+            count("device_bytes", batch.nbytes)
     return torch.cat(found).numpy()
 
 

@@ -1,53 +1,45 @@
-"""Hyper-parameters chosen with Optuna on the training and validation parts alone.
-
-Nothing here can reach a test label: the functions get views of the two parts and no dataset.
-"""
+"""Hyper-parameters chosen with Optuna on the training and validation parts alone."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import json
+import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
-from harness.errors import HarnessError, ModelError
-from harness.metrics import check_probabilities, scores
+from harness.budgets import Budget
+from harness.errors import HarnessError, ModelError, RecordError, TrialPruned, UnknownName
+from harness.registry import parameters_of
+from harness.searches import METRIC, Search
+from harness.studies import Claimed, Shelf, Study, TimeIsUp, Trial, began, quiet
 from harness.types import Progress
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
-    from harness.images import Images
-
-__all__ = ["METRIC", "Labelled", "Trial", "Tuning", "tune"]
-
-METRIC = "balanced accuracy"
-"""What a trial is judged by, on the validation part: robust to unequal classes, defined for any number of them."""
-
-Labelled = tuple["Images", np.ndarray]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One set of parameters and its balanced accuracy on the validation part; None with a reason when it failed."""
-
-    number: int
-    parameters: dict[str, Any]
-    value: float | None
-    seconds: float
-    failure: str | None = None
+__all__ = ["Tuning", "chosen", "tune"]
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The history of a search, its choice first of all."""
+    """The history of a search, its choice first of all.
+
+    `trials` counts those that ended within the budget, `pruned` and `failed` are among them. A trial that the end
+    of the time cut short is in the history, but not counted.
+    """
 
     trials: int
+    pruned: int
+    failed: int
     best_trial: int
     best_value: float | None
     parameters: dict[str, Any]
+    budget: dict[str, Any]
+    judged_on: str | None = None
+    seconds: float = 0.0
     history: list[Trial] = field(default_factory=list)
     metric: str = METRIC
 
@@ -55,106 +47,126 @@ class Tuning:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Search:
-    """What one search needs: how to make a model, what it may see, what it may choose."""
-
-    create: Callable[..., Any]
-    training: Labelled
-    validation: Labelled
-    groups: list[str | None] | None
-    classes: int
-    search_space: Callable[[optuna.Trial], dict[str, Any]] | None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-
-    def value(self, parameters: Mapping[str, Any]) -> float:
-        """Fit on the training part, return balanced accuracy on the validation part."""
-        model = self.create(**{**self.fixed, **parameters})
-        images, labels = self.training
-        model.fit(images, labels, validation=self.validation, groups=self.groups)
-        val_images, val_labels = self.validation
-        probabilities = check_probabilities(model.predict_proba(val_images), len(val_images), self.classes)
-        result = scores(val_labels, probabilities, positive=None).balanced_accuracy
-        if result.value is None:
-            raise ModelError(f"{METRIC} is undefined on the validation part: {result.reason}")
-        return float(result.value)
-
-
-def tune(search: Search, *, trials: int, seed: int, progress: Progress | None = None) -> Tuning:
-    """Return the best of `trials` sets of parameters; the first is always the defaults.
+def tune(
+    search: Search, budget: Budget, *, seed: int, shelf: Shelf | None = None, progress: Progress | None = None
+) -> Tuning:
+    """Return the best parameters that the budget finds; the first trial is always the defaults.
 
     Only a strictly better trial replaces an earlier one, so ties stay with the defaults. With one
     trial, or nothing to choose, no model is fitted: there is nothing to compare the defaults with.
-    Raises `ModelError` when every trial failed.
+    A study on a shelf goes on where it was left. Raises `ModelError` when no trial was completed or the
+    search space is none, `StudyDamaged` for a damaged journal, `RecordError` for a folder that cannot be written.
     """
-    if trials <= 1 or search.search_space is None:
-        return Tuning(trials=min(trials, 1), best_trial=0, best_value=None, parameters={})
-    study = _study(seed)
-    history: list[Trial] = []
-    for number in range(trials):
+    space = _Space(search) if budget.tunes and search.search_space is not None else None
+    if space is None or not space.distributions:
+        return Tuning(min(budget.trials, 1), 0, 0, 0, None, {}, budget.as_dict())
+    study = Study(shelf, seed=seed, by_folds=search.folds > 0, judged_on=search.judged_on)
+    while (claimed := study.claim(budget, space.defaults, space.ask, search.making)) is not None:
         if progress is not None:
-            progress(f"trial {number + 1} of {trials}", number / trials)
-        history.append(_defaults(search, study) if number == 0 else _asked(search, study, number))
+            progress(*_stage(claimed.number, budget, study))
+        _run(search, claimed)
+    return chosen(study, budget)
+
+
+def chosen(study: Study, budget: Budget) -> Tuning:
+    """Return the choice among the trials that the budget counts. Raises `ModelError` when none was completed."""
+    trials = study.trials()
+    history = list(trials[: budget.counted(trials)])
     usable = [t for t in history if t.value is not None]
     if not usable:
-        raise ModelError(f"all {trials} trials failed; the first: {history[0].failure}")
+        raise ModelError(f"all {len(history)} trials failed; the first: {history[0].failure}")
     best = max(usable, key=lambda t: (t.value, -t.number))
-    return Tuning(trials, best.number, best.value, best.parameters, history)
+    cut = [t for t in trials[len(history) : len(history) + 1] if budget.seconds is not None]
+    return Tuning(
+        trials=len(history),
+        pruned=sum(t.state == "pruned" for t in history),
+        failed=sum(t.state == "failed" for t in history),
+        best_trial=best.number,
+        best_value=best.value,
+        parameters=best.parameters,
+        budget=budget.as_dict(),
+        judged_on=study.judged_on,
+        seconds=round(sum(t.seconds for t in [*history, *cut]), 3),
+        history=[*history, *cut],
+    )
 
 
-def _study(seed: int) -> optuna.Study:
-    import optuna
+def _stage(number: int, budget: Budget, study: Study) -> tuple[str, float | None]:
+    if budget.seconds is None:
+        return f"trial {number + 1} of {budget.trials}", number / budget.trials
+    return f"trial {number + 1}, {budget}", min(1.0, study.spent_seconds() / budget.seconds)
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
 
-
-def _defaults(search: Search, study: optuna.Study) -> Trial:
-    """Judge the defaults, and tell the study of them where the search space can express them."""
-    import optuna
-
-    trial = _judged(search, 0, {})
-    if trial.value is None or search.search_space is None:
-        return trial
-    defaults = _default_values(search)
-    probe = optuna.trial.FixedTrial(defaults)
+def _run(search: Search, claimed: Claimed) -> None:
+    """Carry out a trial and write down how it ended. What stops this process leaves it to the next one."""
     try:
-        search.search_space(cast("optuna.Trial", probe))
-        study.add_trial(
-            optuna.trial.create_trial(
-                params={name: defaults[name] for name in probe.distributions},
-                distributions=dict(probe.distributions),
-                value=trial.value,
-            )
-        )
-    except (ValueError, KeyError):
-        return trial  # a default outside the search space: the sampler starts without it
-    return trial
-
-
-def _default_values(search: Search) -> dict[str, Any]:
-    """Values of the model's attributes that bear the name of a constructor parameter."""
-    return dict(vars(search.create(**search.fixed)))
-
-
-def _asked(search: Search, study: optuna.Study, number: int) -> Trial:
-    import optuna
-
-    asked = study.ask()
-    assert search.search_space is not None
-    trial = _judged(search, number, search.search_space(asked))
-    if trial.value is None:
-        study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        value = search.value(claimed.parameters, claimed)
+    except TimeIsUp:
+        claimed.leave()
+    except TrialPruned as reason:
+        claimed.end("pruned", reason=str(reason))
+    except RecordError:
+        claimed.release()
+        raise
+    except Exception as error:  # noqa: BLE001 - a model may raise anything; its trial says what
+        claimed.end("failed", reason=_reason(error))
+    except BaseException:
+        claimed.leave()
+        raise
     else:
-        study.tell(asked, trial.value)
-    return trial
+        claimed.end("complete", value)
 
 
-def _judged(search: Search, number: int, parameters: dict[str, Any]) -> Trial:
-    start = time.perf_counter()
-    try:
-        value: float | None = search.value(parameters)
-        failure = None
-    except (HarnessError, ValueError, RuntimeError, ArithmeticError) as error:
-        value, failure = None, " ".join(f"{type(error).__name__}: {error}".split())
-    return Trial(number, parameters, value, round(time.perf_counter() - start, 3), failure)
+def _reason(error: Exception) -> str:
+    """Return one line that says what was raised and, of an error that isn't ours, where."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, HarnessError) or not frames:
+        return said
+    return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+
+
+class _Space:
+    """A model's search space, tried out once: which parameters it may choose. Raises `ModelError` when it is none."""
+
+    def __init__(self, search: Search) -> None:
+        import optuna
+
+        assert search.search_space is not None
+        self._space, self._known = search.search_space, parameters_of(search.create)
+        with quiet():
+            probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+        self.ask(probe)
+        self.distributions = probe.distributions
+        self.defaults = self._expressed(dict(vars(search.create(**search.fixed))))
+
+    def ask(self, trial: optuna.Trial) -> Mapping[str, Any]:
+        """Return the parameters that the space makes of a trial's suggestions."""
+        try:
+            parameters = self._space(trial)
+        except Exception as error:
+            raise ModelError(f"its search_space raised {_reason(error)}") from error
+        if not isinstance(parameters, Mapping):
+            raise ModelError(f"its search_space returned {parameters!r}, no dict of parameters")
+        for name in parameters:
+            if self._known is not None and name not in self._known:
+                raise ModelError(f"its search_space: {UnknownName('parameter', str(name), self._known)}")
+        try:
+            json.dumps(dict(parameters), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"its search_space returned parameters that JSON cannot hold: {error}"
+            ) from error
+        return parameters
+
+    def _expressed(self, values: Mapping[str, Any]) -> FrozenTrial:
+        """Return the trial of the defaults; the sampler knows their values where the space can express them."""
+        import optuna
+
+        fixed = optuna.trial.FixedTrial(dict(values))
+        try:
+            self._space(cast("optuna.Trial", fixed))
+            found = fixed.distributions
+            return began({}, {name: values[name] for name in found}, dict(found))
+        except (ValueError, KeyError, TypeError):
+            return began({}, {}, {})  # a default outside the space: the sampler starts without it

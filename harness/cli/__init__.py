@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from harness.cli import boards, datasets, explain, models, pretrain, run, submit, verify
+from harness.cli import bench, boards, datasets, explain, models, pretrain, run, submit, tune, verify
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -24,8 +24,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 run.add_to(app)
+tune.add_to(app)
 pretrain.add_to(app)
 boards.add_to(app)
+bench.add_to(app)
 explain.add_to(app)
 submit.add_to(app)
 datasets.add_to(app)

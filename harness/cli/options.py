@@ -21,6 +21,14 @@ DataRoot = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where boards and runs are kept.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad files; the record names them.")]
 
+Trials = Annotated[
+    int | None, typer.Option(help="Optuna trials a model [default: smoke 1, quick 5, paper 20].")
+]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(help="Tune each model this long instead, the same for every model: 90s, 10m, 1.5h."),
+]
+
 
 def names(values: Iterable[str] | None) -> tuple[str, ...]:
     """Return the names of options that may be repeated, joined by commas, or both.
@@ -57,6 +65,13 @@ def seed_list(text: str) -> tuple[int, ...]:
     if not seeds or len(seeds) > 1000:
         raise UsageError(f"--seeds {text!r}: expected between 1 and 1000 seeds, got {len(seeds)}")
     return tuple(dict.fromkeys(seeds))
+
+
+def time_budget(text: str | None) -> float | None:
+    """Return the seconds of a `--time-budget`, None where there is none."""
+    from harness.budgets import seconds_of
+
+    return None if text is None else seconds_of(text)
 
 
 def model_parameters(values: Sequence[str]) -> dict[str, dict[str, Any]]:

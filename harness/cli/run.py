@@ -21,6 +21,7 @@ EPILOG = """\b
 Examples:
   harness run --all
   harness run -d sars-cov-2-ct -m svm,xdnn --backbone squeezenet1_1
+  harness run -d covid-ct -m svm,xdnn,ada-boost --time-budget 2m
   harness run -d covid-ct -m timm:convnext_tiny -p official,random --seeds 3
   harness run -d covid-ct -m resnet:18 --start lungs
   harness run -d my-ct/card.toml -m resnet:18 --recipe quick --param resnet:18.size_px=96
@@ -52,9 +53,8 @@ def run(
     ] = None,
     seeds: Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")] = "1",
     recipe: Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")] = "auto",
-    trials: Annotated[
-        int | None, typer.Option(help="Optuna trials a model [default: smoke 1, quick 5, paper 20].")
-    ] = None,
+    trials: options.Trials = None,
+    time_budget: options.TimeBudget = None,
     backbone: Annotated[
         str | None,
         typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
@@ -93,6 +93,7 @@ def run(
         seeds=options.seed_list(seeds),
         recipe=recipe,
         trials=trials,
+        time_budget=options.time_budget(time_budget),
         backbone=backbone,
         start=start,
         device=device,

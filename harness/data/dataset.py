@@ -6,7 +6,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -72,6 +72,14 @@ class Dataset:
             return np.array([self._row_of[sample_id] for sample_id in ids], dtype=np.intp)
         except KeyError as error:
             raise DataError(f"dataset {self.name!r} has no sample {error.args[0]!r}") from error
+
+    def hiding(self, ids: Iterable[str]) -> Dataset:
+        """Return the dataset with the label -1 for these samples; its `content` stays that of the whole."""
+        hidden = set(ids)
+        samples = tuple(replace(s, label=-1) if s.id in hidden else s for s in self.samples)
+        blind = replace(self, samples=samples)
+        blind.__dict__["content"] = self.content  # where `cached_property` keeps it
+        return blind
 
     def pixels(self, cache: Path | None = None, progress: Progress | None = None) -> DiskPixels:
         """Return the images on disk, decoded again only where the cache lost them.

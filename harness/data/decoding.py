@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import io
 import stat
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,8 +93,6 @@ LOSSLESS_DICOM = frozenset(
 BYTES_PER_PIXEL = 8
 """No format here needs more (RGBA of 16 bits each): a larger file is not read at all."""
 
-_counting = threading.Lock()
-
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -149,8 +146,7 @@ def decode(data: bytes, name: str, *, window: Window | None = None, max_pixels: 
     Raises `BadImage` naming the file when it is not PNG, JPEG, TIFF, BMP or DICOM, is truncated or
     damaged, has several frames or more than `max_pixels` pixels.
     """
-    with _counting:
-        count("decodes")
+    count("decodes")
     kind = _format(data)
     try:
         if kind is None:

@@ -67,6 +67,52 @@ class Slow(Bright):
         super().__init__(n_classes=n_classes, seed=seed, device=device, slope=slope, pause=pause)
 
 
+class Looks(Bright):
+    """Looks at the validation part four times; goes on where a killed process stopped. Logs each look it takes."""
+
+    uses_validation = True
+    session = None
+
+    def fit(self, images, labels, *, validation=None, groups=None):
+        state = self.session.folder / "looks" if self.session.folder else None
+        taken = int(state.read_text()) if state and state.exists() else 0
+        for look in range(taken, 4):
+            time.sleep(self.pause)
+            if os.environ.get("TOY_LOOKS"):
+                with open(os.environ["TOY_LOOKS"], "a") as log:
+                    log.write(f"{look} {self.slope!r} {os.getpid()}\\n")
+            if state:
+                state.parent.mkdir(parents=True, exist_ok=True)
+                state.write_text(str(look + 1))
+            self.session.report((look + 1) / 4, 1 - abs(self.slope - 0.05) - 0.1 * (3 - look))
+        return super().fit(images, labels)
+
+
+class DiesInTrials(Bright):
+    def fit(self, images, labels, *, validation=None, groups=None):
+        if self.slope != 0.2:
+            os.kill(os.getpid(), 9)
+        return super().fit(images, labels)
+
+
+class BadSpace(Bright):
+    @staticmethod
+    def search_space(trial):
+        raise KeyError("nobody knows")
+
+
+class UnknownSpace(Bright):
+    @staticmethod
+    def search_space(trial):
+        return {"slop": trial.suggest_float("slop", 0.01, 1.0)}
+
+
+class EmptySpace(Bright):
+    @staticmethod
+    def search_space(trial):
+        return {}
+
+
 class Dying(Bright):
     def fit(self, images, labels, *, validation=None, groups=None):
         os.kill(os.getpid(), 9)
@@ -81,6 +127,11 @@ toy-nan = toy_models:NotANumber
 toy-shape = toy_models:WrongShape
 toy-slow = toy_models:Slow
 toy-dying = toy_models:Dying
+toy-looks = toy_models:Looks
+toy-dies-in-trials = toy_models:DiesInTrials
+toy-bad-space = toy_models:BadSpace
+toy-unknown-space = toy_models:UnknownSpace
+toy-empty-space = toy_models:EmptySpace
 toy-broken = toy_broken:Model
 """
 

@@ -1,0 +1,107 @@
+"""The workloads that `harness bench` measures when no other suite is named.
+
+A workload is a function `bench_NAME` without parameters: it prepares, and returns the function to be timed, or
+that and the number of images a call handles. Everything is imported inside, so that what one commit lacks
+leaves the others measured. Data are generated: nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def bench_xdnn_fit() -> Any:
+    """xDNN learns 600 images from 512 features each."""
+    images, labels = _images(600)
+    create = _model("xdnn")
+    return lambda: create().fit(images, labels), 600
+
+
+def bench_xdnn_predict() -> Any:
+    """xDNN decides 300 images by the 600 that it learned."""
+    images, labels = _images(900)
+    model = _model("xdnn")().fit(images[:600], labels[:600])
+    return lambda: model.predict_proba(images[600:]), 300
+
+
+def bench_svm_fit() -> Any:
+    """An SVM learns 300 images from 512 features each and their products."""
+    images, labels = _images(300)
+    create = _model("svm")
+    return lambda: create().fit(images, labels), 300
+
+
+def bench_scorer() -> Any:
+    """All metrics and intervals of 500 predictions."""
+    import numpy as np
+
+    from harness.intervals import intervals
+    from harness.metrics import scores
+
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 500)
+    p = (0.35 + 0.3 * labels + 0.2 * generator.normal(size=500)).clip(0, 1)
+    p_NC = np.stack([1 - p, p], axis=1)
+    return lambda: (scores(labels, p_NC, positive=1), intervals(labels, p_NC, positive=1)), 500
+
+
+def bench_decode_and_resize() -> Any:
+    """40 PNG slices of 320 x 256 are decoded and brought to 224 px."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from harness.data.decoding import decode
+    from harness.images import resized_array
+
+    generator = np.random.default_rng(0)
+    files = []
+    for _ in range(40):
+        buffer = io.BytesIO()
+        Image.fromarray(generator.integers(0, 64, (256, 320), dtype=np.uint8)).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    return lambda: [resized_array(decode(data, "made.png").pixels, 224) for data in files], 40
+
+
+def bench_network_step() -> Any:
+    """ResNet-18 passes 16 images of 64 px forwards and backwards."""
+    import numpy as np
+    import torch
+
+    from harness.backbones import build, normalised
+
+    torch.manual_seed(0)
+    network = build("resnet18", n_classes=2, pretrained=False)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 64, 64), dtype=np.uint8))
+    labels = torch.arange(16) % 2
+
+    def step() -> Any:
+        network.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(normalised(pixels)), labels)
+        loss.backward()
+        return loss
+
+    return step, 16
+
+
+def _images(n: int) -> Any:
+    """Return images whose features are at hand, and their labels."""
+    import numpy as np
+
+    from harness.images import Images, MemoryStore
+
+    generator = np.random.default_rng(20200424)
+    labels = generator.integers(0, 2, n)
+    x_ND = np.maximum(generator.normal(size=(n, 512)) + 0.2 * labels[:, None], 0).astype(np.float32)
+    blank = [np.zeros((8, 8), np.uint8)] * n
+    return Images(MemoryStore(blank, lambda _, __: x_ND)), labels
+
+
+def _model(name: str) -> Any:
+    """Return what makes a new model on those features."""
+    from functools import partial
+
+    from harness.registry import find_model
+
+    return partial(find_model(name).load(), n_classes=2, backbone="made", size_px=8)

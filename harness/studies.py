@@ -1,0 +1,518 @@
+"""Studies: the trials of one search in a journal that outlives its process and that several processes share.
+
+`FOLDER/KEY.journal` is Optuna's journal. Optuna's two locks of its file are files whose owner's death nobody
+notices for 30 seconds; ours is the operating system's, which goes with its process. So is the claim of each
+trial: a trial that is running and that nobody holds was left by a killed process, and is run again with the
+parameters it had, which were written in one line with its number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from harness.budgets import Budget
+from harness.errors import RecordError, StudyDamaged, TrialPruned
+from harness.records import writable
+
+if TYPE_CHECKING:
+    import optuna
+    from filelock import BaseFileLock
+    from optuna.trial import FrozenTrial
+
+__all__ = ["Claimed", "Shelf", "Study", "Trial", "began", "quiet"]
+
+STARTUP_TRIALS = 5
+"""Trials drawn at random before TPE (Bergstra et al., 2011) sets in; its default of 10 is more than `quick` has."""
+
+MEDIAN_STARTUP = 4
+MEDIAN_WARM_UP = 20  # hundredths of a training, the warm-up of the learning rate
+FOLD_P = 0.2
+"""Wilcoxon's signed-rank test stops a trial whose folds are worse than the best trial's: 0.2 takes three of three."""
+
+LEAST_FOR_IMPORTANCE = 5
+"""Complete trials from which the importance of parameters is told."""
+
+MOST_DEATHS = 3
+"""A trial that takes its process with it so often, without getting further, has failed."""
+
+CREATES_STUDY = 0
+"""What a journal's first record does; Optuna passes over trials of a study that was never created."""
+
+WAIT_SECONDS = 0.2
+
+Ask = Callable[["optuna.Trial"], Mapping[str, Any]]
+"""A search space: suggests values, returns parameters."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where the journal of one study lies."""
+
+    folder: Path
+    key: str
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / f"{self.key}.journal"
+
+    def unfinished(self, number: int) -> Path:
+        """Return the folder of what a killed process leaves of the training of a trial."""
+        return self.folder / ".unfinished" / self.key / f"trial-{number}"
+
+    def lock(self, what: str) -> BaseFileLock:
+        from filelock import FileLock
+
+        locks = self.folder / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(locks / f"{self.key}.{what}.lock")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of parameters and how it ended: 'complete', 'pruned', 'failed' or, cut short, 'unfinished'.
+
+    `value` is None for all but complete trials. `intermediate` are (step, value) pairs in the order of their
+    steps: hundredths of a training, or folds.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    state: str
+    value: float | None
+    seconds: float
+    failure: str | None = None
+    intermediate: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.state != "unfinished"
+
+
+@dataclass
+class Claimed:
+    """A trial that this process runs."""
+
+    study: Study
+    frozen: FrozenTrial
+    lock: BaseFileLock | None
+    budget: Budget
+    making: Callable[[], float]
+    reported: dict[int, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reported = dict(self.frozen.intermediate_values)
+        self._earlier = float(self.frozen.user_attrs.get("seconds", 0.0))
+        self._start, self._made = time.perf_counter(), self.making()
+
+    @property
+    def number(self) -> int:
+        return self.frozen.number
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.frozen.user_attrs["parameters"])
+
+    @property
+    def folder(self) -> Path | None:
+        return self.study.shelf.unfinished(self.number) if self.study.shelf is not None else None
+
+    @property
+    def seconds(self) -> float:
+        """Time that this trial has taken, in processes that died before as well; filling caches is not its doing."""
+        made = self.making() - self._made
+        return self._earlier + max(0.0, time.perf_counter() - self._start - made)
+
+    def taken_up(self) -> bool:
+        """Count a death of the trial's process; False, and the trial has failed, when it was one too many."""
+        attributes, reported = self.frozen.user_attrs, len(self.reported)
+        deaths = 0 if attributes.get("left") else 1
+        if deaths and attributes.get("died_at") == reported:
+            deaths += attributes["deaths"]
+        if deaths >= MOST_DEATHS:
+            self.end("failed", reason=f"its process died {deaths} times at the same place (out of memory?)")
+            return False
+        trial = self.study.running(self.frozen)
+        for name, value in {"left": False, "died_at": reported, "deaths": deaths}.items():
+            trial.set_user_attr(name, value)
+        return True
+
+    def report(self, step: int, value: float, *, last: bool = False) -> None:
+        """Keep a value. Raises `TrialPruned` when the trial is not worth going on or the time is up.
+
+        After the last value there is nothing to save any more.
+        """
+        if step in self.reported:
+            return
+        self.reported[step] = float(value)
+        with self.study.writing():
+            trial = self.study.running(self.frozen)
+            trial.report(value, step)
+            trial.set_user_attr("seconds", round(self.seconds, 3))
+            if last:
+                return
+            if self.number > 0 and self.study.spent_seconds() >= (self.budget.seconds or np.inf):
+                raise TimeIsUp(f"the time is up after {len(self.reported)} reports")
+            if trial.should_prune():
+                raise TrialPruned(f"stopped after {len(self.reported)} reports")
+
+    def end(self, state: str, value: float | None = None, reason: str | None = None) -> None:
+        """Write down how the trial ended; what it left unfinished goes."""
+        from optuna.trial import TrialState
+
+        with self.study.writing():
+            trial = self.study.running(self.frozen)
+            trial.set_user_attr("seconds", round(self.seconds, 3))
+            if reason is not None:
+                trial.set_user_attr("reason", reason)
+            states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+            self.study.tell(trial, value, states[state])
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
+
+    def leave(self) -> None:
+        """Leave the trial to whoever goes on with the study: nobody died."""
+        try:
+            with self.study.writing():
+                trial = self.study.running(self.frozen)
+                trial.set_user_attr("seconds", round(self.seconds, 3))
+                trial.set_user_attr("left", True)
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+
+class TimeIsUp(TrialPruned):
+    """The time of a cell's tuning is spent; the trial goes on where there is more of it."""
+
+
+class Study:
+    """The trials of one search, best first asked for by TPE whose random state follows from seed and number.
+
+    Without a shelf it lives in memory. Raises `StudyDamaged` for a journal that is none, `RecordError` for a
+    folder that cannot be written.
+    """
+
+    def __init__(
+        self, shelf: Shelf | None, *, seed: int, by_folds: bool, judged_on: str | None = None
+    ) -> None:
+        import optuna
+
+        self.shelf, self._seed = shelf, seed
+        with self.writing(), self._alone():
+            storage = optuna.storages.InMemoryStorage() if shelf is None else _opened(shelf)
+            with _damage_named(shelf):
+                self.optuna = optuna.create_study(
+                    storage=storage,
+                    study_name=shelf.key if shelf is not None else None,
+                    load_if_exists=True,
+                    direction="maximize",
+                    pruner=_pruner(by_folds),
+                )
+                self._frozen()
+                if judged_on is not None and self.judged_on != judged_on:
+                    self.optuna.set_user_attr("judged_on", judged_on)
+
+    @property
+    def judged_on(self) -> str | None:
+        """What the value of a trial comes from, in words."""
+        return self.optuna.user_attrs.get("judged_on")
+
+    def importances(self, count: int) -> dict[str, float]:
+        """Return each parameter's share of the differences among the first `count` trials.
+
+        By fANOVA (Hutter et al., 2014). Raises `ValueError` with the reason where it cannot be told.
+        """
+        import optuna
+
+        usable = [t for t in self._frozen()[:count] if t.state.name == "COMPLETE" and t.params]
+        if len(usable) < LEAST_FOR_IMPORTANCE:
+            raise ValueError(f"only {len(usable)} complete trials")
+        if len({trial.value for trial in usable}) == 1:
+            raise ValueError("all complete trials are equally good")
+        with quiet():
+            scratch = optuna.create_study(direction="maximize")
+            scratch.add_trials(usable)
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+            return optuna.importance.get_param_importances(scratch, evaluator=evaluator)
+
+    def suggested(self, count: int) -> dict[int, dict[str, Any]]:
+        """Return what Optuna knows of the parameters of the first `count` trials, by number."""
+        return {frozen.number: dict(frozen.params) for frozen in self._frozen()[:count]}
+
+    def trials(self) -> list[Trial]:
+        """Return all trials in the order of their numbers."""
+        return [_seen(frozen) for frozen in self._frozen()]
+
+    def spent_seconds(self) -> float:
+        return sum(float(frozen.user_attrs.get("seconds", 0.0)) for frozen in self._frozen())
+
+    def claim(
+        self, budget: Budget, defaults: FrozenTrial, ask: Ask, making: Callable[[], float]
+    ) -> Claimed | None:
+        """Return the next trial to run, None when the budget is spent; trials of other processes are waited for.
+
+        Trials whose process died come first, then a new one.
+        """
+        while True:
+            with self.writing(), self._alone():
+                frozen = self._frozen()
+                left = self._left(frozen, budget, making)
+                if left is not None:
+                    return left
+                if budget.allows(len(frozen), self.spent_seconds()):
+                    return self._new(frozen, budget, defaults, ask, making)
+                if not self._held(frozen, budget):
+                    return None
+            time.sleep(WAIT_SECONDS)
+
+    def running(self, frozen: FrozenTrial) -> optuna.Trial:
+        """Return Optuna's handle of a trial that is running, whichever process began it."""
+        import optuna
+
+        return optuna.trial.Trial(self.optuna, frozen._trial_id)
+
+    def tell(self, trial: optuna.Trial, value: float | None, state: optuna.trial.TrialState) -> None:
+        with quiet():
+            self.optuna.tell(trial, value, state=state)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what the operating system refuses into one line."""
+        with writable(self.shelf.folder) if self.shelf is not None else nullcontext(), quiet():
+            yield
+
+    def _frozen(self) -> list[FrozenTrial]:
+        return self.optuna.get_trials(deepcopy=False)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time begin trials."""
+        with self.shelf.lock("study") if self.shelf is not None else nullcontext():
+            yield
+
+    def _left(self, frozen: list[FrozenTrial], budget: Budget, making: Callable[[], float]) -> Claimed | None:
+        """Return a running trial that nobody runs and the budget has room for."""
+        spent = self.spent_seconds()
+        for trial in frozen:
+            if trial.state.is_finished() or not budget.allows(trial.number, spent):
+                continue
+            lock = self._lock_of(trial)
+            if lock is None:
+                continue
+            claimed = Claimed(self, trial, lock, budget, making)
+            if claimed.taken_up():
+                return claimed
+        return None
+
+    def _held(self, frozen: list[FrozenTrial], budget: Budget) -> bool:
+        """True when another process runs a trial that the budget counts."""
+        for trial in frozen if self.shelf is not None else []:
+            if trial.state.is_finished() or (budget.seconds is None and trial.number >= budget.trials):
+                continue
+            lock = self._lock_of(trial)
+            if lock is None:
+                return True
+            lock.release()
+        return False
+
+    def _lock_of(self, trial: FrozenTrial) -> BaseFileLock | None:
+        """Return the lock of a trial, held; None while another process holds it."""
+        from filelock import Timeout
+
+        assert self.shelf is not None  # in memory a trial ends before the next one begins
+        lock = self.shelf.lock(f"trial-{trial.number}")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        return lock
+
+    def _new(
+        self,
+        frozen: list[FrozenTrial],
+        budget: Budget,
+        defaults: FrozenTrial,
+        ask: Ask,
+        making: Callable[[], float],
+    ) -> Claimed:
+        """Begin a trial: its parameters are written in one piece, and it is held before anybody can see it."""
+        number = len(frozen)
+        lock = None
+        if self.shelf is not None:
+            lock = self.shelf.lock(f"trial-{number}")
+            lock.acquire(timeout=0)
+        self.optuna.add_trial(defaults if number == 0 else self._asked(frozen, ask))
+        return Claimed(self, self._frozen()[number], lock, budget, making)
+
+    def _asked(self, frozen: list[FrozenTrial], ask: Ask) -> FrozenTrial:
+        """Return a running trial with the parameters that TPE proposes after these trials."""
+        import optuna
+
+        sampler = optuna.samplers.TPESampler(
+            seed=_seed_of(self._seed, len(frozen)),
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=True,
+            constant_liar=True,  # trials of other processes are taken for bad ones, so that nobody repeats them
+        )
+        scratch = optuna.create_study(direction="maximize", sampler=sampler)
+        scratch.add_trials(frozen)
+        trial = scratch.ask()
+        parameters = ask(trial)
+        return began(parameters, trial.params, trial.distributions)
+
+
+def began(
+    parameters: Mapping[str, Any], params: dict[str, Any], distributions: dict[str, Any]
+) -> FrozenTrial:
+    """Return a trial that begins: `parameters` are the model's, `params` what Optuna knows of them."""
+    import optuna
+
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        params=params,
+        distributions=distributions,
+        user_attrs={"parameters": json.loads(json.dumps(dict(parameters)))},
+    )
+
+
+def _seen(frozen: FrozenTrial) -> Trial:
+    states = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    state = states.get(frozen.state.name, "unfinished")
+    return Trial(
+        number=frozen.number,
+        parameters=dict(frozen.user_attrs["parameters"]),
+        state=state,
+        value=frozen.value if state == "complete" else None,
+        seconds=float(frozen.user_attrs.get("seconds", 0.0)),
+        failure=frozen.user_attrs.get("reason"),
+        intermediate=tuple(sorted(frozen.intermediate_values.items())),
+    )
+
+
+def _seed_of(seed: int, number: int) -> int:
+    """Return 32 bits that follow from both: a study that goes on draws what it would have drawn."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
+
+
+def _pruner(by_folds: bool) -> optuna.pruners.BasePruner:
+    """Return what stops a trial early.
+
+    Folds are the same images in each trial, so trials are compared fold by fold, as Optuna's documentation says of
+    cross-validation; a training is compared with the median of the earlier ones at the same point.
+    """
+    import optuna
+
+    with quiet():
+        if by_folds:
+            return optuna.pruners.WilcoxonPruner(p_threshold=FOLD_P)
+        return optuna.pruners.MedianPruner(n_startup_trials=MEDIAN_STARTUP, n_warmup_steps=MEDIAN_WARM_UP)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let Optuna keep to itself what it says of new studies and of its experimental parts."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+class _JournalLock:
+    """The operating system's lock of a journal; whoever takes it mends what its last owner left."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._lock, self._journal = shelf.lock("journal"), shelf.journal
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        _cut_torn_line(self._journal)
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def _opened(shelf: Shelf) -> optuna.storages.JournalStorage:
+    """Return the storage over the journal of a shelf. Raises `StudyDamaged` when it is none."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    lock = _JournalLock(shelf)
+    lock.acquire()
+    try:
+        _check_lines(shelf)
+    finally:
+        lock.release()
+    with _damage_named(shelf):
+        return JournalStorage(JournalFileBackend(str(shelf.journal), lock_obj=cast(Any, lock)))
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """Remove what follows the last line's end: a record that was never whole."""
+    if not journal.exists():
+        return
+    with journal.open("rb+") as file:
+        end = file.seek(0, 2)
+        if end == 0:
+            return
+        file.seek(end - 1)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _check_lines(shelf: Shelf) -> None:
+    """Raise `StudyDamaged` for the first line that is no record of a journal."""
+    if not shelf.journal.exists():
+        return
+    with shelf.journal.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            if not isinstance(record, dict) or (number == 1 and record.get("op_code") != CREATES_STUDY):
+                raise StudyDamaged(
+                    f"study {str(shelf.journal)!r}: line {number} is no record; delete the file to tune anew"
+                )
+
+
+@contextmanager
+def _damage_named(shelf: Shelf | None) -> Iterator[None]:
+    """Turn what Optuna stumbles over in a journal into one line that names the file."""
+    try:
+        yield
+    except (RecordError, OSError):
+        raise
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        AssertionError,
+        RuntimeError,
+    ) as error:
+        if shelf is None:
+            raise
+        raise StudyDamaged(
+            f"study {str(shelf.journal)!r} does not make sense ({type(error).__name__}: {error}); "
+            "delete the file to tune anew"
+        ) from error

@@ -1,0 +1,236 @@
+"""What the gate watches: each real function, its frozen kernel, and the limit of their ratio.
+
+A limit of this module is the ratio that was measured (docs/benchmarks.md) with a slack of `SLACK`, half of
+what a slowdown of 15 % adds: a function that didn't change stays below, one that became that much slower
+doesn't. Extraction and training have the limits that the project promises instead.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kernels
+import numpy as np
+from PIL import Image
+
+from harness.bench import Comparison, compare
+from harness.bench.comparing import Work
+
+SLACK = 1.07
+EXTRACTION_LIMIT, TRAINING_LIMIT = 1.3, 1.15
+
+BACKBONE = "squeezenet1_1"
+
+CARD = """
+schema_version = 1
+name = "made-ct"
+title = "Made slices"
+description = "Noise of two levels."
+adapter = "image-list"
+classes = ["dark", "bright"]
+positive = "bright"
+licence = "CC0-1.0"
+citation = "none"
+list = "files.csv"
+auto_recipe = "smoke"
+"""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A function of ours and the kernel it is measured by; `unit` is a small piece of the same work."""
+
+    name: str
+    kernel: Work
+    function: Work
+    limit: float
+    unit: Work
+    same: Callable[[Any, Any], object] | None = None
+    counts: tuple[str, ...] = ()
+
+    def compared(self, function: Work | None = None, **options: Any) -> Comparison:
+        """Return the comparison of a function, ours unless another is given, with the kernel."""
+        counts = self.counts if function is None else ()  # another may do some of the work twice
+        function = function or self.function
+        return compare(self.kernel, function, limit=self.limit, same=self.same, counts=counts, **options)
+
+
+def xdnn_fit() -> Workload:
+    """xDNN learns 600 rows of 512 features."""
+    from baselines.xdnn import XDNN
+
+    generator = np.random.default_rng(20200424)
+    y = generator.integers(0, 2, 600)
+    X = np.maximum(generator.normal(size=(600, 512)) + 0.2 * y[:, None], 0)
+    return Workload(
+        name="xdnn-fit",
+        kernel=lambda: kernels.xdnn_fit(X, y),
+        function=lambda: XDNN().fit(X, y),
+        limit=1.15 * SLACK,
+        unit=lambda: XDNN().fit(X[:40], y[:40]),
+        same=lambda counts, model: [len(centres) for centres in model.prototypes_] == counts,
+        counts=("grams",),
+    )
+
+
+def scorer() -> Workload:
+    """All metrics of 500 predictions with their intervals."""
+    from harness.intervals import intervals
+    from harness.metrics import scores
+
+    generator = np.random.default_rng(20200424)
+    labels = generator.integers(0, 2, 500)
+    p = (0.35 + 0.3 * labels + 0.2 * generator.normal(size=500)).clip(0, 1)
+    p_NC = np.stack([1 - p, p], axis=1)
+    few = np.flatnonzero(np.arange(500) < 20)
+
+    def function(rows: Any = slice(None)) -> dict[str, Any]:
+        found = scores(labels[rows], p_NC[rows], positive=1)
+        bounds = intervals(labels[rows], p_NC[rows], positive=1)
+        return {name: (found[name], bound) for name, bound in bounds.items()}
+
+    return Workload(
+        name="scorer",
+        kernel=lambda: kernels.standard_errors(labels, p_NC),
+        function=function,
+        limit=1.11 * SLACK,
+        unit=lambda: function(few),
+        same=_are_as_wide,
+    )
+
+
+def _are_as_wide(errors: dict[str, float], found: dict[str, Any]) -> bool:
+    """The bootstrapped intervals are about 2 x 1.97 standard errors wide."""
+    widths = {name: (bound.high - bound.low) / 3.94 for name, (_, bound) in found.items()}
+    return all(abs(widths[name] / errors[name] - 1) < 0.15 for name in ("f1", "precision", "brier", "auc"))
+
+
+def feature_cache(folder: Path, cache: Path) -> Workload:
+    """A view of 1200 rows asks for 4096 features each, which lie in the cache."""
+    from harness import store
+    from harness.data.dataset import open_dataset
+    from harness.images import Images
+
+    publish_weights()
+    dataset = open_dataset(str(made_dataset(folder, images=1600, height=8, width=8)), cache=cache)
+    x_ND = np.random.default_rng(0).random((1600, 4096), dtype=np.float32)
+    rows = np.sort(np.random.default_rng(1).permutation(1600)[:1200])
+    embed, store.embed = store.embed, lambda *_, **__: x_ND  # type: ignore[assignment]
+    try:
+        store.DatasetStore(dataset, cache=cache).features(BACKBONE, 8)
+    finally:
+        store.embed = embed  # type: ignore[assignment]
+    (path,) = (cache / "features" / dataset.content).glob("*.npy")
+
+    def function(rows: np.ndarray = rows) -> np.ndarray:
+        return Images(store.DatasetStore(dataset, cache=cache), rows).features(BACKBONE, 8)
+
+    return Workload(
+        name="feature-cache",
+        kernel=lambda: kernels.rows_of_file(path, rows),
+        function=function,
+        limit=1.10 * SLACK,
+        unit=lambda: function(rows[:10]),
+        same=np.array_equal,
+    )
+
+
+def extraction(folder: Path, cache: Path) -> Workload:
+    """192 images of 112 px pass SqueezeNet: resized, embedded, written and read; the images were decoded before."""
+    import torch
+
+    from harness.backbones import build
+    from harness.data.dataset import open_dataset
+    from harness.store import DatasetStore
+
+    publish_weights()
+    dataset = open_dataset(str(made_dataset(folder, images=192, height=256, width=320)), cache=cache)
+    network = build(BACKBONE, n_classes=1, pretrained=True).eval().requires_grad_(False)
+    network.classifier = torch.nn.AdaptiveAvgPool2d(1)
+    network = network.to(memory_format=torch.channels_last)
+    images_NSS = np.array(DatasetStore(dataset, cache=cache).resized(112))
+    pixels = dataset.pixels(cache).folder
+
+    def function() -> np.ndarray:
+        shutil.rmtree(cache / "features", ignore_errors=True)
+        for path in pixels.glob("resized-*"):
+            path.unlink()
+        return DatasetStore(dataset, cache=cache).features(BACKBONE, 112)
+
+    return Workload(
+        name="extraction",
+        kernel=lambda: kernels.extracted(network, images_NSS, 32),
+        function=function,
+        limit=EXTRACTION_LIMIT,
+        unit=lambda: kernels.extracted(network, images_NSS[:1], 1),
+        same=lambda bare, ours: np.allclose(bare, ours, atol=1e-4),
+        counts=("forwards", "device_bytes", "resizes"),
+    )
+
+
+def training() -> Workload:
+    """Six steps of a ResNet-18 on 8 images of 48 px each, then a look at the validation part."""
+    import torch
+
+    from baselines.training import Settings, Tensors, train
+    from harness.backbones import build
+
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+    images_NSS = generator.integers(0, 256, (48, 48, 48), dtype=np.uint8)
+    labels = generator.integers(0, 2, 48)
+    device = torch.device("cpu")
+    training, held_out = (
+        Tensors.on(device, images_NSS, labels),
+        Tensors.on(device, images_NSS[:8], labels[:8]),
+    )
+    settings = Settings(
+        images_seen=48, batch_size=8, learning_rate=1e-5, weight_decay=0.05, augmentation=1.0, looks=1
+    )
+    network = build("resnet18", n_classes=2, pretrained=False).to(memory_format=torch.channels_last)
+    batches = [torch.arange(8) + 8 * step for step in range(6)]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-5, fused=True)
+    pixels, targets = torch.from_numpy(images_NSS), torch.from_numpy(labels)
+    return Workload(
+        name="training",
+        kernel=lambda: kernels.trained(network, optimiser, pixels, targets, batches),
+        function=lambda: train(network, training, held_out, settings, n_classes=2, seed=0),
+        limit=TRAINING_LIMIT,
+        unit=lambda: kernels.trained(network, optimiser, pixels, targets, [torch.arange(2)]),
+        counts=("steps",),
+    )
+
+
+def publish_weights() -> None:
+    """Put SqueezeNet's weights, drawn at random, where torch looks for them, unless it has them."""
+    import torch
+    from torchvision import models
+
+    from harness.weights import checkpoints_folder, find
+
+    if find(BACKBONE).file is not None:
+        return
+    path = checkpoints_folder() / "squeezenet1_1-b8a52dc0.pth"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.save(models.squeezenet1_1(weights=None).state_dict(), path)
+
+
+def made_dataset(folder: Path, *, images: int, height: int, width: int) -> Path:
+    """Write images of noise with a split; return their card."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["file,label,group,split"]
+    for number in range(images):
+        bright, part = number % 2, "test" if number % 5 == 4 else "train"
+        pixels = generator.normal(110 + 40 * bright, 25, size=(height, width)).clip(0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{'bright' if bright else 'dark'},p{number},{part}")
+    (folder / "files.csv").write_text("\n".join(lines) + "\n")
+    (folder / "card.toml").write_text(CARD)
+    return folder / "card.toml"

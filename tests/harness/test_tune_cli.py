@@ -1,0 +1,331 @@
+"""`harness tune` as a command: killed, shared, blind, taken up by `harness run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from toys import install_plugin, make_dataset
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "toy-ct", shift=8)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    site = install_plugin(tmp_path / "site")
+    return {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def command(name: str, card: Path, out: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "harness",
+        name,
+        "-d",
+        str(card),
+        "-o",
+        str(out),
+        "--device",
+        "cpu",
+        *arguments,
+    ]
+
+
+@pytest.fixture
+def harness(card: Path, tmp_path: Path, environment: dict[str, str]) -> Run:
+    """Run a real command on the toy dataset in a process of its own."""
+
+    def run(name: str, *arguments: str, out: str = "out", **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(name, card, tmp_path / out, *arguments),
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def journal(out: Path) -> list[dict[str, Any]]:
+    (path,) = (out / "studies").glob("*.journal")
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+
+
+def study(out: Path) -> dict[str, Any]:
+    """What `harness tune` wrote, without times."""
+    (path,) = (out / "studies").glob("*.json")
+    found = json.loads(path.read_text())
+    found["tuning"].pop("seconds")
+    for trial in found["tuning"]["history"]:
+        trial.pop("seconds")
+    return found
+
+
+def ended(out: Path) -> Counter[int]:
+    """How often each trial was ended, by its number."""
+    return Counter(op["trial_id"] for op in journal(out) if op["op_code"] == 6)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it took too long"
+        time.sleep(0.02)
+
+
+# What cannot work
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["-m", "toy-bright", "--trials", "3", "--time-budget", "9s"], 2, "exclude each other"),
+        (["-m", "toy-bright", "--time-budget", "soon"], 2, "expected a time above 0"),
+        (["-m", "toy-bright", "--trials", "1"], 2, "nothing to tune with less than two trials"),
+        (["-m", "toy-bright", "--trials", "0"], 2, "nothing to tune with less than two trials"),
+        (["-m", "toy-bright", "--trials", "3", "--workers", "0"], 2, "--workers must be at least 1"),
+        (["-m", "toy-brigt", "--trials", "3"], 2, "you probably meant 'toy-bright'"),
+        (["-m", "toy-bad-space", "--trials", "3"], 1, "its search_space raised KeyError: 'nobody knows'"),
+        (
+            ["-m", "toy-unknown-space", "--trials", "3"],
+            1,
+            "unknown parameter 'slop'; you probably meant 'slope'",
+        ),
+        (
+            ["-m", "toy-crash", "--trials", "3"],
+            1,
+            "all 3 trials failed; the first: RuntimeError: the card caught",
+        ),
+        (["-m", "toy-broken", "--trials", "3"], 1, "cannot be imported"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line(
+    harness: Run, arguments: list[str], code: int, message: str
+) -> None:
+    done = harness("tune", *arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(harness: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "studies").write_text("a file")
+    for name in ("tune", "run"):
+        done = harness(name, "-m", "toy-bright", "--trials", "3")
+        assert done.returncode == 1
+        assert "cannot write to" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_study_is_a_failed_cell_and_the_others_go_on(harness: Run, tmp_path: Path) -> None:
+    harness("tune", "-m", "toy-bright", "--trials", "3")
+    (path,) = (tmp_path / "out" / "studies").glob("*.journal")
+    path.write_text("garbage\n")
+    done = harness("run", "-m", "toy-bright,toy-slow", "--trials", "3", "--param", "toy-slow.pause=0")
+    assert done.returncode == 1
+    assert re.search(
+        r"failed: toy-ct official toy-bright .*line 1 is no record; delete the file", done.stderr
+    )
+    assert "toy-slow (3 trials, pause=0)" in done.stdout
+
+
+def test_a_model_without_choices_says_so(harness: Run, tmp_path: Path) -> None:
+    done = harness("tune", "-m", "toy-empty-space", "--trials", "3")
+    assert (done.returncode, "there is nothing to choose" in done.stderr) == (0, True)
+    assert not list(tmp_path.glob("out/studies/*.journal"))
+
+
+# What it shows and leaves
+
+
+def test_it_prints_the_trials_and_the_choice_and_draws_them(harness: Run, tmp_path: Path) -> None:
+    done = harness("tune", "-m", "toy-bright", "--trials", "6")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^0 +default ", done.stdout, re.MULTILINE)
+    assert re.search(r"^5 +0\.", done.stdout, re.MULTILINE)
+    assert "chosen: " in done.stdout
+    assert "5 folds of training and validation parts; 6 trials, " in done.stdout
+    (picture,) = (tmp_path / "out" / "studies").glob("toy-ct-official-toy-bright-seed-0-*.png")
+    with Image.open(picture) as image:
+        assert min(image.size) > 500
+    found = study(tmp_path / "out")
+    assert [t["number"] for t in found["tuning"]["history"]] == list(range(6))
+    assert (found["model"], found["seed"], found["dataset"]) == ("toy-bright", 0, "toy-ct")
+
+
+def test_a_run_takes_up_what_was_tuned(harness: Run, tmp_path: Path) -> None:
+    harness("tune", "-m", "toy-bright", "--trials", "4")
+    log = tmp_path / "log"
+    done = harness("run", "-m", "toy-bright", "--trials", "4", TOY_LOG=str(log))
+    assert done.returncode == 0, done.stderr
+    assert len(log.read_text().splitlines()) == 1  # the final fit
+    (manifest,) = [json.loads(p.read_text()) for p in tmp_path.glob("out/runs/*/manifest.json")]
+    assert manifest["tuning"]["parameters"] == study(tmp_path / "out")["tuning"]["parameters"]
+    assert manifest["tuning"]["budget"] == {"trials": 4}
+
+
+def test_equal_time_is_on_the_row_in_the_record_and_on_the_board(harness: Run, tmp_path: Path) -> None:
+    done = harness(
+        "run", "-m", "toy-bright,toy-looks", "--time-budget", "1s", "--param", "toy-looks.pause=0.01"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "toy-bright (1 s of tuning)" in done.stdout
+    assert re.search(r"\| \d+ in 1 s", done.stdout)
+    for path in tmp_path.glob("out/runs/*/manifest.json"):
+        tuning = json.loads(path.read_text())["tuning"]
+        assert tuning["budget"] == {"seconds": 1.0}
+        assert tuning["trials"] > 1
+        assert 0.9 < tuning["seconds"] < 2
+
+
+# Killed and shared
+
+
+LOOKS = ["-m", "toy-looks", "--param", "toy-looks.pause=0.1", "--trials", "6"]
+
+
+def test_a_study_that_was_killed_goes_on_and_ends_as_one_that_was_not(
+    harness: Run, card: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert harness("tune", *LOOKS, out="whole").returncode == 0
+    log = tmp_path / "log"
+    environment |= {"TOY_LOOKS": str(log)}
+    for looks in (6, 13):  # in the middle of the second trial, then of the fourth
+        victim = subprocess.Popen(command("tune", card, tmp_path / "out", *LOOKS), env=environment)
+        wait_for(lambda: log.exists() and len(log.read_text().splitlines()) >= looks)  # noqa: B023
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+    done = harness("tune", *LOOKS)
+    assert done.returncode == 0, done.stderr
+    assert study(tmp_path / "out") == study(tmp_path / "whole")
+    assert set(ended(tmp_path / "out").values()) == {1}
+    looked = Counter(tuple(line.split()[:2]) for line in log.read_text().splitlines())
+    assert max(looked.values()) <= 2  # a look that was being taken when the process died is taken once more
+    assert sum(n - 1 for n in looked.values()) <= 2
+    assert not list(tmp_path.glob("out/studies/.unfinished/*/*"))
+
+
+def test_two_commands_at_once_share_the_trials(
+    harness: Run, card: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    log = tmp_path / "log"
+    both = [
+        subprocess.Popen(
+            command("tune", card, tmp_path / "out", *LOOKS),
+            env=environment | {"TOY_LOOKS": str(log)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    choices = [
+        process.communicate(timeout=120)[0].splitlines()[-1].split("; 6 trials")[0] for process in both
+    ]
+    assert [process.returncode for process in both] == [0, 0]
+    assert choices[0] == choices[1]
+    assert ended(tmp_path / "out") == Counter(range(6))
+    assert len({line.split()[2] for line in log.read_text().splitlines()}) == 2
+
+
+def test_several_workers_share_one_study(harness: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = harness("tune", *LOOKS, "--workers", "2", TOY_LOOKS=str(log))
+    assert done.returncode == 0, done.stderr
+    assert ended(tmp_path / "out") == Counter(range(6))
+    assert len({line.split()[2] for line in log.read_text().splitlines()}) == 2
+
+
+def test_of_two_commands_one_may_be_killed_and_the_other_takes_its_trial_over(
+    harness: Run, card: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    log = tmp_path / "log"
+    slow = [*LOOKS[:2], "--param", "toy-looks.pause=0.4", "--trials", "3"]
+    both = [
+        subprocess.Popen(
+            command("tune", card, tmp_path / "out", *slow), env=environment | {"TOY_LOOKS": str(log)}
+        )
+        for _ in range(2)
+    ]
+    wait_for(lambda: log.exists() and len({line.split()[2] for line in log.read_text().splitlines()}) == 2)
+    os.kill(both[0].pid, signal.SIGKILL)
+    assert both[1].wait(timeout=120) == 0
+    assert ended(tmp_path / "out") == Counter(range(3))
+
+
+def test_trials_that_kill_their_process_fail_in_the_end_and_the_rest_is_judged(
+    harness: Run, tmp_path: Path
+) -> None:
+    for _ in range(4):
+        done = harness("tune", "-m", "toy-dies-in-trials", "--trials", "2")
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0
+    assert done.stdout.count("its process died 3 times at the same place") == 1
+    assert "chosen: the defaults" in done.stdout
+
+
+# Blind
+
+
+def relabelled(card: Path, flip: Callable[[int], bool]) -> None:
+    """Turn the labels of some test images, leaving everything else as it is."""
+    path = card.parent / "files.csv"
+    lines = path.read_text().splitlines()
+    turned = []
+    for number, line in enumerate(lines):
+        if line.endswith(",test") and flip(number):
+            old, new = ("bright", "dark") if ",bright," in line else ("dark", "bright")
+            line = line.replace(f",{old},", f",{new},")
+        turned.append(line)
+    assert turned != lines
+    path.write_text("\n".join(turned) + "\n")
+
+
+VOLATILE = ("worker_id", "datetime_start", "datetime_complete")
+
+
+def steady(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A journal without clocks and names of processes."""
+    kept = [op for op in operations if "seconds" not in op.get("user_attr", {})]
+    return [{name: value for name, value in op.items() if name not in VOLATILE} for op in kept]
+
+
+@pytest.mark.parametrize("model", ["toy-bright", "toy-looks", "svm"])
+def test_noise_in_place_of_test_labels_changes_no_trial_and_no_choice(
+    harness: Run, card: Path, tmp_path: Path, model: str
+) -> None:
+    small = ["-m", model, "--trials", "4", "--recipe", "smoke"] + (
+        ["--backbone", "split-network"] if model == "svm" else []
+    )
+    assert harness("run", *small, out="true").returncode == 0
+    relabelled(card, lambda number: number % 3 == 0)
+    assert harness("run", *small, out="noise").returncode == 0
+    of_true, of_noise = (
+        next(iter([json.loads(p.read_text()) for p in (tmp_path / out).glob("runs/*/manifest.json")]))
+        for out in ("true", "noise")
+    )
+    assert of_true["dataset"]["content"] != of_noise["dataset"]["content"]
+    assert of_true["model"]["parameters"] == of_noise["model"]["parameters"]
+    assert steady(journal(tmp_path / "true")) == steady(journal(tmp_path / "noise"))
+    names = [[p.name for p in (tmp_path / out).glob("studies/*.journal")] for out in ("true", "noise")]
+    assert names[0] == names[1]
