@@ -64,25 +64,21 @@ def bench_decode_and_resize() -> Any:
     return lambda: [resized_array(decode(data, "made.png").pixels, 224) for data in files], 40
 
 
-def bench_network_step() -> Any:
-    """ResNet-18 passes 16 images of 64 px forwards and backwards."""
+def bench_network_fit() -> Any:
+    """ResNet-18 learns from 32 images of 32 px in batches of 8, and looks at 8 others."""
+    from functools import partial
+
     import numpy as np
-    import torch
 
-    from harness.backbones import build, normalised
+    from harness.images import Images, MemoryStore
+    from harness.registry import find_model
 
-    torch.manual_seed(0)
-    network = build("resnet18", n_classes=2, pretrained=False)
-    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 64, 64), dtype=np.uint8))
-    labels = torch.arange(16) % 2
-
-    def step() -> Any:
-        network.zero_grad()
-        loss = torch.nn.functional.cross_entropy(network(normalised(pixels)), labels)
-        loss.backward()
-        return loss
-
-    return step, 16
+    noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32), dtype=np.uint8)
+    images, labels = Images(MemoryStore(list(noise))), np.arange(40) % 2
+    create = partial(find_model("resnet").load(), n_classes=2, variant="18", weights="none")
+    sizes = {"size_px": 32, "images_seen": 32, "batch_size": 8, "looks": 1}
+    held_out = images[32:], labels[32:]
+    return lambda: create(**sizes).fit(images[:32], labels[:32], validation=held_out), 32
 
 
 def _images(n: int) -> Any:
