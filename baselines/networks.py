@@ -106,6 +106,8 @@ class Network:
     family: ClassVar[str]
     variants: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[float, float]] = (1e-3, 2e-4)
+    first_stage: ClassVar[str | None] = None
+    """What training starts from where neither `start` nor `weights` says otherwise, in place of ImageNet."""
 
     n_classes: int
     seed: int = 0
@@ -137,10 +139,15 @@ class Network:
     ) -> tuple[str, ...]:
         """Return the name of the network, or 'stage:NAME' of the first stage, whose weights training starts from."""
         name = cls.network(cls.variant if variant is None else variant)
-        start = cls.start if start is None else start
-        if start is not None:
-            return (f"stage:{start.removeprefix('stage:')}",)
+        stage = cls.stage_of(start, weights)
+        if stage is not None:
+            return (f"stage:{stage.removeprefix('stage:')}",)
         return (name,) if weights != "none" else ()
+
+    @classmethod
+    def stage_of(cls, start: str | None, weights: str) -> str | None:
+        """Return the first stage that training starts from, None for published weights or none at all."""
+        return cls.first_stage if start is None and weights != "none" else start
 
     @staticmethod
     def search_space(trial: optuna.Trial) -> dict[str, Any]:
@@ -176,7 +183,7 @@ class Network:
                 network, note = self._start(name)
                 self._fit_to_size(network, name)
                 network = network.to(device).to(memory_format=torch.channels_last)
-                self._input = input_of(name, self.start)
+                self._input = input_of(name, self.stage_of(self.start, self.weights))
                 self._normaliser = Normaliser.on(device, self._input.mean, self._input.std)
                 _check_takes(network, name, self.size_px, self._normaliser)
                 course = train(
@@ -251,15 +258,15 @@ class Network:
         """Return the network, and a note where it doesn't start from pretrained weights."""
         if self.weights not in WEIGHTS:
             raise UnknownName("weights", str(self.weights), WEIGHTS)
-        if self.start is None and self.weights == "none":
+        stage = self.stage_of(self.start, self.weights)
+        if stage is None and self.weights == "none":
             reason = "weights='none' was asked for"
         else:
             try:
-                return build(name, n_classes=self.n_classes, pretrained=True, start=self.start), None
+                return build(name, n_classes=self.n_classes, pretrained=True, start=stage), None
             except WeightsUnavailable as error:
                 reason = str(error)
-        in_channels = len(input_of(name, self.start).mean)
-        network = build(name, n_classes=self.n_classes, pretrained=False, in_channels=in_channels)
+        network = build(name, n_classes=self.n_classes, pretrained=False)
         self._prepare_from_scratch(network)
         return network, f"trained from scratch: {reason}"
 
@@ -305,7 +312,7 @@ class DenseNetZhao2020(DenseNet):
 
     variant: str = "121"
     method: str = "zhao2020"
-    start: str | None = "xrv:densenet121-nih"
+    first_stage = "xrv:densenet121-nih"
 
 
 @dataclass(kw_only=True, eq=False)

@@ -246,7 +246,17 @@ def test_defaults_are_those_of_the_paper_recipe():
 def test_a_first_stage_goes_before_published_weights():
     assert ResNet.pretrained(start="lungs") == ("stage:lungs",)
     assert ResNet.pretrained(start="stage:lungs", weights="none") == ("stage:lungs",)
+
+
+def test_the_baseline_of_zhao_et_al_starts_from_chest_radiographs_unless_told_otherwise():
     assert DenseNetZhao2020.pretrained() == ("stage:xrv:densenet121-nih",)
+    assert DenseNetZhao2020.pretrained(start="lungs") == ("stage:lungs",)
+    assert DenseNetZhao2020.pretrained(weights="none") == ()
+    assert fitted(DenseNetZhao2020, size_px=32, images_seen=8).notes_ == [
+        "trained from scratch: weights='none' was asked for",
+        "32 px images",
+        "trained by zhao2020",
+    ]
 
 
 def test_a_network_starts_from_what_another_one_saved(tmp_path):
