@@ -59,7 +59,8 @@ def tune(
     """
     space = _Space(search) if budget.tunes and search.search_space is not None else None
     if space is None or not space.distributions:
-        return Tuning(min(budget.trials, 1), 0, 0, 0, None, {}, budget.as_dict())
+        only = 0 if budget == Budget(0) else 1
+        return Tuning(only, 0, 0, 0, None, {}, budget.as_dict())
     study = Study(shelf, seed=seed, by_folds=search.folds > 0, judged_on=search.judged_on)
     while (claimed := study.claim(budget, space.defaults, space.ask, search.making)) is not None:
         if progress is not None:
