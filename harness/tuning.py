@@ -75,7 +75,8 @@ def chosen(study: Study, budget: Budget) -> Tuning:
     history = list(trials[: budget.counted(trials)])
     usable = [t for t in history if t.value is not None]
     if not usable:
-        raise ModelError(f"all {len(history)} trials failed; the first: {history[0].failure}")
+        reason = history[0].failure if history else "none has begun"
+        raise ModelError(f"all {len(history)} trials failed; the first: {reason}")
     best = max(usable, key=lambda t: (t.value, -t.number))
     cut = [t for t in trials[len(history) : len(history) + 1] if budget.seconds is not None]
     return Tuning(
