@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -113,7 +113,7 @@ class Claimed:
     def __post_init__(self) -> None:
         self.reported = dict(self.frozen.intermediate_values)
         self._earlier = float(self.frozen.user_attrs.get("seconds", 0.0))
-        self._start, self._made = time.perf_counter(), self.making()
+        self._start, self._made = perf_counter(), self.making()
 
     @property
     def number(self) -> int:
@@ -131,7 +131,7 @@ class Claimed:
     def seconds(self) -> float:
         """Time that this trial has taken, in processes that died before as well; filling caches is not its doing."""
         made = self.making() - self._made
-        return self._earlier + max(0.0, time.perf_counter() - self._start - made)
+        return self._earlier + max(0.0, perf_counter() - self._start - made)
 
     def taken_up(self) -> bool:
         """Count a death of the trial's process; False, and the trial has failed, when it was one too many."""
@@ -278,7 +278,7 @@ class Study:
                     return self._new(frozen, budget, defaults, ask, making)
                 if not self._held(frozen, budget):
                     return None
-            time.sleep(WAIT_SECONDS)
+            sleep(WAIT_SECONDS)
 
     def running(self, frozen: FrozenTrial) -> optuna.Trial:
         """Return Optuna's handle of a trial that is running, whichever process began it."""

@@ -59,7 +59,8 @@ def tune(
     """
     space = _Space(search) if budget.tunes and search.search_space is not None else None
     if space is None or not space.distributions:
-        return Tuning(min(budget.trials, 1), 0, 0, 0, None, {}, budget.as_dict())
+        only = 0 if budget == Budget(0) else 1
+        return Tuning(only, 0, 0, 0, None, {}, budget.as_dict())
     study = Study(shelf, seed=seed, by_folds=search.folds > 0, judged_on=search.judged_on)
     while (claimed := study.claim(budget, space.defaults, space.ask, search.making)) is not None:
         if progress is not None:
@@ -74,7 +75,8 @@ def chosen(study: Study, budget: Budget) -> Tuning:
     history = list(trials[: budget.counted(trials)])
     usable = [t for t in history if t.value is not None]
     if not usable:
-        raise ModelError(f"all {len(history)} trials failed; the first: {history[0].failure}")
+        reason = history[0].failure if history else "none has begun"
+        raise ModelError(f"all {len(history)} trials failed; the first: {reason}")
     best = max(usable, key=lambda t: (t.value, -t.number))
     cut = [t for t in trials[len(history) : len(history) + 1] if budget.seconds is not None]
     return Tuning(

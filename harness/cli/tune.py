@@ -91,7 +91,7 @@ def _tune(request: Request, workers: int) -> int:
     cells = _cells(plan)
     failures = [*plan.problems]
     for number, cell in enumerate(cells, start=1):
-        say(f"[{number}/{len(cells)}] {cell.title}: {cell.budget}, at most")
+        say(f"[{number}/{len(cells)}] {cell.title}: up to {cell.budget}")
         with Live() as live:
             outcomes = list(executor([cell] * workers, live.report))
         failed = [outcome.message for outcome in outcomes if outcome.status == "failed"]

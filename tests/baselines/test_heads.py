@@ -132,7 +132,10 @@ def test_only_xdnn_keeps_an_untuned_row():
         (SVM, {"gamma": float("nan")}),
         (DecisionTree, {"min_samples_leaf": 0}),
         (DecisionTree, {"criterion": "guess"}),
+        (DecisionTree, {"max_depth": 0}),
+        (DecisionTree, {"bins": 1}),
         (AdaBoost, {"n_estimators": 0}),
+        (AdaBoost, {"bins": 2.5}),
     ],
 )
 def test_a_parameter_that_cannot_work_is_one_line_that_names_it(factory, parameters):
@@ -183,6 +186,16 @@ def test_svm_slope_is_smaller_where_labels_are_noisy():
     assert 0.6 < found.max(axis=1).mean() < 0.95  # three labels of four are right
 
 
+def test_svm_decides_the_same_without_calibration_and_says_nothing_of_it():
+    images, labels = labelled(per_class=60)
+    noisy = np.where(np.random.default_rng(0).random(120) < 0.25, 1 - labels, labels)
+    calibrated, quick = head(SVM).fit(images, noisy), head(SVM, calibration_folds=0).fit(images, noisy)
+    assert (quick.slope_, quick.notes_) == (1.0, [])
+    assert calibrated.slope_ != 1.0
+    decisions = [model.predict_proba(images).argmax(axis=1) for model in (calibrated, quick)]
+    assert np.array_equal(*decisions)
+
+
 def test_svm_says_when_there_is_too_little_to_calibrate_on():
     images, labels = labelled(per_class=1)
     model = head(SVM).fit(images, labels)
@@ -219,11 +232,38 @@ def test_svm_predicts_images_of_another_dataset():
 # AdaBoost, tree, xDNN.
 
 
-def test_ada_boost_has_a_hundred_stumps_unless_told_otherwise():
+def test_ada_boost_has_a_hundred_trees_of_the_depth_that_is_asked():
     images, labels = labelled(per_class=30)
     noisy = np.where(np.arange(60) % 5 == 0, 1 - labels, labels)
-    assert len(head(AdaBoost).fit(images, noisy).boosting_.estimators_) == 100
-    assert all(stump.get_depth() <= 1 for stump in head(AdaBoost).fit(images, noisy).boosting_.estimators_)
+    assert len(head(AdaBoost, max_depth=1).fit(images, noisy).boosting_.estimators_) == 100
+    for depth in (1, 3):
+        trees = head(AdaBoost, max_depth=depth).fit(images, noisy).boosting_.estimators_
+        assert max(tree.get_depth() for tree in trees) == depth
+
+
+def test_ada_boosts_trees_have_a_leaf_for_each_class():
+    images, labels = labelled(per_class=20, n_classes=4)
+    trees = head(AdaBoost, n_classes=4, max_depth=1).fit(images, labels).boosting_.estimators_
+    assert max(tree.get_depth() for tree in trees) == 2
+
+
+def test_features_are_cut_at_the_quantiles_of_the_training_images_by_hand():
+    features = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [4.0, 6.0]], np.float32)
+    images, labels = labelled(per_class=2, embed=lambda backbone, x: features)
+    tree = head(DecisionTree, bins=2).fit(images, labels)
+    assert tree.edges_.tolist() == [[2.5], [5.0]]
+    assert tree._cut(features).tolist() == [[0, 0], [0, 0], [1, 0], [1, 1]]
+
+
+def test_a_tree_on_as_many_levels_as_values_is_the_tree_on_the_features_themselves():
+    from sklearn.tree import DecisionTreeClassifier
+
+    images, labels = labelled(per_class=30)
+    noisy = np.where(np.arange(60) % 5 == 0, 1 - labels, labels)
+    x = images.features("any", 32)
+    reference = DecisionTreeClassifier(max_depth=4, random_state=0).fit(x, noisy)
+    mine = head(DecisionTree, bins=600, max_depth=4).fit(images, noisy)
+    assert np.array_equal(mine.predict_proba(images), reference.predict_proba(x))
 
 
 def test_ada_boost_depends_on_its_seed_alone():

@@ -83,6 +83,9 @@ class Bench:
         self.patch.setattr(machine, "versions", lambda: {**installed, name: "0.0.1"})
 
     def key(self) -> str:
+        return self.cell().key
+
+    def cell(self) -> planning.Cell:
         forget()
         self.patch.setenv("TORCH_HOME", str(self.root / "torch"))
         self.patch.setenv("HARNESS_CACHE", str(self.root / "cache"))
@@ -91,7 +94,7 @@ class Bench:
         cells = [planned.cell for planned in make_plan(request).cells]
         chosen = cells[-1] if self.model == "xdnn" else cells[0]
         assert chosen.failure is None, chosen.failure
-        return chosen.key
+        return chosen
 
     def given(self) -> dict[str, Any]:
         asked = {"out": self.root / "out", "device": "cpu", "backbone": "squeezenet1_1", **self.asked}
@@ -192,6 +195,8 @@ MISSES: dict[str, Change] = {
     "the recipe": asks(recipe="quick", trials=1),
     "the trials": asks(trials=3),
     "no trials at all": asks(trials=0),
+    "a budget of time": asks(time_budget=60.0),
+    "the patients, who share a fold in tuning": lambda b: b.edit("files.csv", ",p0,", ",p2,", 3),
     "a parameter": asks(parameters={"toy-bright": {"slope": 0.3}}),
     "a parameter by one unit in the last place": asks(
         parameters={"toy-bright": {"slope": float(np.nextafter(0.2, 1))}}
@@ -293,6 +298,45 @@ def test_a_change_of_what_cannot_change_a_number_hits(
 ) -> None:
     HITS[what](bench)
     assert bench.key() == base("toy-bright")
+
+
+STUDY_HITS: dict[str, Change] = {
+    "more trials": asks(trials=40),
+    "time instead of trials": asks(time_budget=60.0),
+    "the labels of the test part": lambda b: b.edit("files.csv", "4-0.png,dark", "4-0.png,bright"),
+    "the pixels of the test part": lambda b: b.pixels("4-0.png", lambda pixels: pixels.fill(9)),
+    "the patients of the test part": lambda b: b.edit("files.csv", ",p4,", ",p9,", 3),
+    "the folder of the output": lambda b: b.asked.update(out=b.root / "elsewhere"),
+}
+
+STUDY_MISSES: dict[str, Change] = {
+    "a label of the training part": lambda b: b.edit("files.csv", "0-0.png,dark", "0-0.png,bright"),
+    "a pixel of the training part": lambda b: b.pixels("0-0.png", lambda pixels: pixels.fill(9)),
+    "a patient of the training part": lambda b: b.edit("files.csv", ",p0,", ",p2,", 3),
+    "the seed": asks(seeds=(1,)),
+    "the recipe": asks(recipe="quick"),
+    "a parameter": asks(parameters={"toy-bright": {"slope": 0.3}}),
+    "the model": model("toy-slow"),
+    "the search space": code(lambda text: text.replace("0.01, 1.0, log", "0.01, 2.0, log")),
+    **{f"the engine's {name}": (lambda b, name=name: b.edit_engine(name)) for name in sources.ENGINE},
+    "the version of optuna": lambda b: b.version("optuna"),
+}
+
+
+@pytest.mark.parametrize("what", STUDY_HITS)
+def test_a_study_goes_on_whatever_the_budget_and_the_test_part(
+    what: str, bench: Bench, tmp_path: Path
+) -> None:
+    before = bench.cell().study
+    STUDY_HITS[what](bench)
+    assert bench.cell().study == before
+
+
+@pytest.mark.parametrize("what", STUDY_MISSES)
+def test_a_study_begins_anew_with_what_can_change_a_trial(what: str, bench: Bench) -> None:
+    before = bench.cell().study
+    STUDY_MISSES[what](bench)
+    assert bench.cell().study != before
 
 
 def test_no_two_models_share_a_key(bench: Bench) -> None:
