@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.errors import DataError, NothingMeasured, UsageError
+from harness.errors import DataError, HarnessError, NothingMeasured, UsageError
 
 if TYPE_CHECKING:
     from harness.bench.racing import Race
@@ -25,6 +25,12 @@ Examples:
 A suite is a Python file; each function bench_NAME in it prepares a workload and returns the function to
 be timed, or that and the number of images a call handles. It may import anything of both commits.
 """
+
+
+class Interrupted(HarnessError):
+    """Ctrl-C, after everything was put away."""
+
+    exit_code = 130
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,8 +78,11 @@ def bench(
                 typer.echo(f"{name}: {about}" if about else name)
             return
         typer.echo(note, err=True)
-        with Live() as live:
-            races = list(raced(found, ours, other, path, rounds, live.stage))
+        try:
+            with Live() as live:
+                races = list(raced(found, ours, other, path, rounds, live.stage))
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing is left of the other commit") from None
     _publish(races, note, json_file, paired=other is not None)
     raise typer.Exit(_exit_code(races, fail_above))
 

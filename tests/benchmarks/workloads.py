@@ -140,7 +140,7 @@ def feature_cache(folder: Path, cache: Path) -> Workload:
 
 
 def extraction(folder: Path, cache: Path) -> Workload:
-    """192 images of 112 px pass SqueezeNet: resized, embedded, written and read; the images were decoded before."""
+    """160 images of 160 px pass SqueezeNet: resized, embedded, written and read; the images were decoded before."""
     import torch
 
     from harness.backbones import build
@@ -148,18 +148,18 @@ def extraction(folder: Path, cache: Path) -> Workload:
     from harness.store import DatasetStore
 
     publish_weights()
-    dataset = open_dataset(str(made_dataset(folder, images=192, height=256, width=320)), cache=cache)
+    dataset = open_dataset(str(made_dataset(folder, images=160, height=256, width=320)), cache=cache)
     network = build(BACKBONE, n_classes=1, pretrained=True).eval().requires_grad_(False)
     network.classifier = torch.nn.AdaptiveAvgPool2d(1)
     network = network.to(memory_format=torch.channels_last)
-    images_NSS = np.array(DatasetStore(dataset, cache=cache).resized(112))
+    images_NSS = np.array(DatasetStore(dataset, cache=cache).resized(160))
     pixels = dataset.pixels(cache).folder
 
     def function() -> np.ndarray:
         shutil.rmtree(cache / "features", ignore_errors=True)
         for path in pixels.glob("resized-*"):
             path.unlink()
-        return DatasetStore(dataset, cache=cache).features(BACKBONE, 112)
+        return DatasetStore(dataset, cache=cache).features(BACKBONE, 160)
 
     return Workload(
         name="extraction",

@@ -269,7 +269,7 @@ def test_ctrl_c_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "error: interrupted"
+    assert said.splitlines()[-1] == "error: interrupted; nothing is left of the other commit"
     assert list(home.iterdir()) == []
     assert git(repository, "worktree", "list").count("\n") == 1
 
