@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,16 +137,25 @@ def _publish(races: list[Race], note: str, json_file: Path | None, *, paired: bo
 
     typer.echo(as_table(races, paired=paired))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
+        with (
+            _writing(Path(summary), "GITHUB_STEP_SUMMARY"),
+            Path(summary).open("a", encoding="utf-8") as file,
+        ):
             file.write(as_markdown(races, f"harness bench: {note}", paired=paired))
     if json_file is not None:
         text = json.dumps(as_json(races, note=note), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        try:
+        with _writing(json_file, "--json"):
             json_file.write_text(text, "utf-8")
-        except OSError as error:
-            raise DataError(
-                f"cannot write {str(json_file)!r}: {error.strerror}; name another file with --json"
-            ) from error
+
+
+@contextmanager
+def _writing(path: Path, how: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write {str(path)!r}: {error.strerror}; name another file with {how}"
+        ) from error
 
 
 def _exit_code(races: list[Race], fail_above: float | None) -> int:

@@ -44,6 +44,12 @@ def bench_not_a_function():
 
 def bench_elsewhere():
     return lambda: sum(range(1000))
+
+def bench_always_ours():
+    import pathlib, sys
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))
+    from made_package import add_up
+    return add_up
 '''
 
 PACKAGE = """
@@ -170,6 +176,12 @@ def test_a_workload_that_imports_nothing_of_the_repository_compares_nothing(benc
     done = bench("--against", "v1", "-w", "elsewhere", "--rounds", "2")
     assert done.returncode == 1
     assert "it imports no module of that tree" in error_of(done)
+
+
+def test_a_workload_that_finds_its_way_back_to_the_working_tree_compares_nothing(bench: Run) -> None:
+    done = bench("--against", "v1", "-w", "always-ours", "--rounds", "2")
+    assert "fails on the other commit: it measures nothing of v1" in done.stdout
+    assert "is the working tree's" in done.stdout
 
 
 @pytest.mark.parametrize(
