@@ -89,12 +89,12 @@ def scorer() -> Workload:
     parts = [generator.integers(0, 2, 160) for _ in range(3)]
     p = [(0.35 + 0.3 * labels + 0.2 * generator.normal(size=160)).clip(0, 1) for labels in parts]
 
-    def scored(metrics: Any, intervals: Any, rows: slice = slice(None)) -> list[Any]:
+    def scored(metrics: Any, intervals: Any) -> list[Any]:
         found = []
         for labels, p_N in zip(parts, p, strict=True):
-            p_NC = np.stack([1 - p_N, p_N], axis=1)[rows]
-            values = metrics.scores(labels[rows], p_NC, positive=1)
-            bounds = intervals.intervals(labels[rows], p_NC, positive=1)
+            p_NC = np.stack([1 - p_N, p_N], axis=1)
+            values = metrics.scores(labels, p_NC, positive=1)
+            bounds = intervals.intervals(labels, p_NC, positive=1)
             found.append({name: (values[name].value, at.low, at.high) for name, at in bounds.items()})
         return found
 
@@ -103,7 +103,7 @@ def scorer() -> Workload:
         kernel=lambda: scored(frozen_metrics, frozen_intervals),
         function=lambda: scored(metrics, intervals),
         limit=1.0 * SLACK,
-        unit=lambda: scored(metrics, intervals, slice(10)),
+        unit=lambda: metrics.scores(parts[0], np.stack([1 - p[0], p[0]], axis=1), positive=1),
         same=lambda before, now: before == now,
     )
 
