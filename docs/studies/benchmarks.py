@@ -1,6 +1,6 @@
 """How often the speed gate is wrong: comparisons of equal functions, and of functions made 15 % slower.
 
-    python docs/studies/benchmarks.py [--equal 80,40,80] [--unchanged 20] [--planted 20]
+    python docs/studies/benchmarks.py [--equal 80,40,80] [--unchanged 20] [--planted 20] [--only scorer]
 
 The functions, kernels and limits are those of tests/benchmarks. The output is in docs/benchmarks.md.
 """
@@ -39,6 +39,7 @@ def main() -> None:
         "--unchanged", type=int, default=20, help="comparisons of each function with its kernel"
     )
     parser.add_argument("--planted", type=int, default=20, help="comparisons of each function made slower")
+    parser.add_argument("--only", help="one of xdnn-fit, scorer, feature-cache")
     asked = parser.parse_args()
     equal = [int(n) for n in asked.equal.split(",")]
     print(f"load when it began: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -47,6 +48,8 @@ def main() -> None:
     )
     with made() as found:
         for workload, n in zip(found, equal, strict=True):
+            if asked.only not in (None, workload.name):
+                continue
             show(workload.name, "itself (A/A)", SLACK, n, lambda seed, w=workload: itself(w, seed))
             show(
                 workload.name,

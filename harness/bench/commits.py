@@ -6,6 +6,7 @@ of working trees changes, so that nothing has to be undone when the process is k
 
 from __future__ import annotations
 
+import difflib
 import os
 import subprocess
 import tempfile
@@ -16,6 +17,9 @@ from pathlib import Path
 from harness.errors import HarnessError, UnknownName, UsageError
 
 __all__ = ["Commit", "is_dirty", "repository_of", "resolved", "written_out"]
+
+MOST_NAMES = 10
+"""Branches and tags that are listed where none is close to what was asked for."""
 
 Commit = str
 """40 hexadecimal digits."""
@@ -41,7 +45,8 @@ def resolved(repository: Path, ref: str) -> Commit:
         ).strip()
     except HarnessError as error:
         names = _git(repository, "for-each-ref", "--format=%(refname:short)").split()
-        raise UnknownName("commit, branch or tag", ref, names) from error
+        close = difflib.get_close_matches(ref, names, n=2)
+        raise UnknownName("commit, branch or tag", ref, close or names[:MOST_NAMES]) from error
 
 
 def is_dirty(repository: Path) -> bool:

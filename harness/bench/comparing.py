@@ -103,11 +103,12 @@ def compare(
         raise ValueError(f"limit {limit!r}: expected more than {least!r}, the least plausible ratio")
     order = random.Random(seed)
     pairs: list[Pair] = []
-    with _one_thread(), undisturbed():
+    with _one_thread():
         _check_work(reference, candidate, same)
         race = _Race.of(reference, candidate, tuple(counts))
         for look in looks:
-            pairs += [race.round(order.random() < 0.5) for _ in range(look - len(pairs))]
+            with undisturbed():
+                pairs += [race.round(order.random() < 0.5) for _ in range(look - len(pairs))]
             found = _judged(pairs, limit, least)
             if found.decided:
                 break
@@ -172,7 +173,8 @@ class _Race:
             if not per_call[name]:
                 raise NothingMeasured(f"the function moved no counter {name!r}: it did not do its work")
         try:
-            calls = max(calls_of(reference), calls_of(candidate))
+            calls_of(candidate)
+            calls = calls_of(reference)
         except ValueError as error:
             raise NothingMeasured(f"{error}: nothing is measured") from error
         return cls(reference, candidate, calls, per_call, counts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.errors import DataError, NothingMeasured, UsageError
+from harness.errors import DataError, HarnessError, NothingMeasured, UsageError
 
 if TYPE_CHECKING:
     from harness.bench.racing import Race
@@ -25,6 +26,12 @@ Examples:
 A suite is a Python file; each function bench_NAME in it prepares a workload and returns the function to
 be timed, or that and the number of images a call handles. It may import anything of both commits.
 """
+
+
+class Interrupted(HarnessError):
+    """Ctrl-C, after everything was put away."""
+
+    exit_code = 130
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,8 +79,11 @@ def bench(
                 typer.echo(f"{name}: {about}" if about else name)
             return
         typer.echo(note, err=True)
-        with Live() as live:
-            races = list(raced(found, ours, other, path, rounds, live.stage))
+        try:
+            with Live() as live:
+                races = list(raced(found, ours, other, path, rounds, live.stage))
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing is left of the other commit") from None
     _publish(races, note, json_file, paired=other is not None)
     raise typer.Exit(_exit_code(races, fail_above))
 
@@ -127,16 +137,25 @@ def _publish(races: list[Race], note: str, json_file: Path | None, *, paired: bo
 
     typer.echo(as_table(races, paired=paired))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
+        with (
+            _writing(Path(summary), "GITHUB_STEP_SUMMARY"),
+            Path(summary).open("a", encoding="utf-8") as file,
+        ):
             file.write(as_markdown(races, f"harness bench: {note}", paired=paired))
     if json_file is not None:
         text = json.dumps(as_json(races, note=note), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        try:
+        with _writing(json_file, "--json"):
             json_file.write_text(text, "utf-8")
-        except OSError as error:
-            raise DataError(
-                f"cannot write {str(json_file)!r}: {error.strerror}; name another file with --json"
-            ) from error
+
+
+@contextmanager
+def _writing(path: Path, how: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write {str(path)!r}: {error.strerror}; name another file with {how}"
+        ) from error
 
 
 def _exit_code(races: list[Race], fail_above: float | None) -> int:

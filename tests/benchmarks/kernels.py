@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-RESAMPLES = 2000
 
 
 def xdnn_fit(X: np.ndarray, y: np.ndarray) -> list[int]:
@@ -130,62 +127,6 @@ def xdnn_loop(product: np.ndarray) -> int:
     return count
 
 
-def standard_errors(labels: np.ndarray, p_NC: np.ndarray) -> dict[str, float]:
-    """Return the bootstrap's standard errors of two classes, images drawn within their class."""
-    drawn = _drawn(labels)
-    image = np.unique(np.arange(len(labels)), return_inverse=True)[1]
-    weights = drawn[:, np.unique(image)]
-    place = (image * 2 + labels) * 2 + p_NC.argmax(axis=1)
-    confusion = weights @ np.bincount(place, minlength=4 * len(labels)).reshape(len(labels), -1)
-    tn, fp, fn, tp = confusion.T
-    total = confusion.sum(axis=1)
-    metrics = {
-        "accuracy": (tp + tn) / total,
-        "precision": tp / (tp + fp),
-        "recall": tp / (tp + fn),
-        "f1": 2 * tp / (2 * tp + fp + fn),
-        "specificity": tn / (tn + fp),
-        "balanced_accuracy": (tp / (tp + fn) + tn / (tn + fp)) / 2,
-        "auc": _areas(labels == 1, p_NC[:, 1], weights, image),
-        "brier": weights @ np.bincount(image, (p_NC[:, 1] - labels) ** 2) / total,
-    }
-    return {name: float(values.std(ddof=1)) for name, values in metrics.items()}
-
-
-@lru_cache(maxsize=2)
-def _drawn_once(labels: tuple[int, ...]) -> np.ndarray:
-    of_unit = np.array(labels)
-    generator = np.random.default_rng(0)
-    weights = np.ones((RESAMPLES, len(labels)))
-    for label in (0, 1):
-        members = np.flatnonzero(of_unit == label)
-        n = len(members)
-        drawn = generator.integers(n, size=(RESAMPLES, n - 1)) + n * np.arange(RESAMPLES)[:, np.newaxis]
-        times = np.bincount(drawn.ravel(), minlength=RESAMPLES * n).reshape(RESAMPLES, n)
-        weights[:, members] = times * (n / (n - 1))
-    return weights
-
-
-def _drawn(labels: np.ndarray) -> np.ndarray:
-    """Equal labels are drawn once, as the real scorer does."""
-    return _drawn_once(tuple(labels.tolist()))
-
-
-def _areas(
-    is_positive: np.ndarray, ranked_by: np.ndarray, weights: np.ndarray, image: np.ndarray
-) -> np.ndarray:
-    negatives = np.flatnonzero(~is_positive)
-    negatives = negatives[np.argsort(ranked_by[negatives], kind="stable")]
-    below = np.searchsorted(ranked_by[negatives], ranked_by[is_positive], side="left")
-    upto = np.searchsorted(ranked_by[negatives], ranked_by[is_positive], side="right")
-    of_positives = weights[:, image[is_positive]]
-    of_negatives = weights[:, image[negatives]]
-    passed = np.zeros((len(weights), len(negatives) + 1))
-    np.cumsum(of_negatives, axis=1, out=passed[:, 1:])
-    wins = np.einsum("bi,bi->b", of_positives, passed[:, below] + passed[:, upto]) / 2
-    return wins / (of_positives.sum(axis=1) * passed[:, -1])
-
-
 def rows_of_file(path: Path, rows: np.ndarray) -> np.ndarray:
     """Return rows of an array on the disk, mapped into memory."""
     found: np.ndarray = np.lib.format.open_memmap(path, mode="r")[rows]
@@ -215,7 +156,7 @@ def trained(network: Any, optimiser: Any, images_NSS: Any, labels: Any, batches:
         loss = torch.nn.functional.cross_entropy(network(_as_imagenet(images_NSS[rows])), labels[rows])
         loss.backward()
         optimiser.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _as_imagenet(x_NSS: Any) -> Any:

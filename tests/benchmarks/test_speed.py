@@ -26,8 +26,8 @@ WATCHED: dict[str, Make] = {
 }
 
 PROMISED: dict[str, tuple[Make, tuple[int, ...]]] = {
-    "extraction": (lambda folder: workloads.extraction(folder / "dataset", folder / "cache"), (16, 32)),
-    "training": (lambda folder: workloads.training(), (16, 32)),
+    "extraction": (lambda folder: workloads.extraction(folder / "dataset", folder / "cache"), (11, 22)),
+    "training": (lambda folder: workloads.training(), (11, 22)),
 }
 """Calls of these take so long that fewer rounds must do."""
 

@@ -44,6 +44,12 @@ def bench_not_a_function():
 
 def bench_elsewhere():
     return lambda: sum(range(1000))
+
+def bench_always_ours():
+    import pathlib, sys
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))
+    from made_package import add_up
+    return add_up
 '''
 
 PACKAGE = """
@@ -172,6 +178,12 @@ def test_a_workload_that_imports_nothing_of_the_repository_compares_nothing(benc
     assert "it imports no module of that tree" in error_of(done)
 
 
+def test_a_workload_that_finds_its_way_back_to_the_working_tree_compares_nothing(bench: Run) -> None:
+    done = bench("--against", "v1", "-w", "always-ours", "--rounds", "2")
+    assert "fails on the other commit: it measures nothing of v1" in done.stdout
+    assert "is the working tree's" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -269,7 +281,7 @@ def test_ctrl_c_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "error: interrupted"
+    assert said.splitlines()[-1] == "error: interrupted; nothing is left of the other commit"
     assert list(home.iterdir()) == []
     assert git(repository, "worktree", "list").count("\n") == 1
 

@@ -92,7 +92,7 @@ class TestTrain:
         train(
             images, labels, n_classes=2, seed=0, progress=lambda what, fraction: told.append((what, fraction))
         )
-        assert since(before) == {"steps": 8}
+        assert since(before) == {"steps": 8, "device_bytes": images.nbytes + 40 * 8}
         assert told[-1] == ("training a small network on 40 images, to take features from", 1.0)
         assert [fraction for _, fraction in told] == [k / 8 for k in range(1, 9)]
 
@@ -157,7 +157,7 @@ class TestFeatures:
         before = snapshot()
         assert features(network, spots(5)[0]).shape == (5, WIDTH)
         assert features(network, spots(5)[0][:0]).shape == (0, WIDTH)
-        assert since(before) == {"forwards": 5}
+        assert since(before) == {"forwards": 5, "device_bytes": 5 * 96**2}
 
 
 def test_few_images_are_seen_more_often_than_many() -> None:
