@@ -251,9 +251,10 @@ class DecisionTree(Cut):
 class AdaBoost(Cut):
     """AdaBoost (SAMME) of small trees, each split of which chooses from sqrt(d) features drawn at random.
 
-    The paper doesn't say what it boosted. In five folds of SARS-CoV-2 CT's training part on SqueezeNet's 512 features,
-    100 rounds: stumps on all features .891 (9.2 s a fit), trees of depth 4 and their square root .924 (2.0 s). Cut into 32
-    levels, 200 rounds took 2.2 instead of 3.8 s. Chosen there, never on the test part. Tuning trials take half the rounds.
+    The paper doesn't say what it boosted. In five folds of SARS-CoV-2 CT's training part on SqueezeNet's 512
+    features, 100 rounds: stumps on all features .891 (9.2 s a fit), trees of depth 4 and their square root .924
+    (2.0 s). Cut into 32 levels, 200 rounds took 2.2 instead of 3.8 s. Chosen there, never on the test part. Tuning
+    trials take half the rounds.
     """
 
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
