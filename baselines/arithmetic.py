@@ -21,7 +21,9 @@ __all__ = ["Arithmetic", "arithmetic_of", "repeatable", "seeded"]
 BFLOAT16_CAPABILITY = 8
 """Major compute capability from which NVIDIA's cards multiply bfloat16 (Ampere)."""
 
-UNREPEATABLE = re.compile(r"^(\S+) does not have a deterministic implementation")
+UNREPEATABLE = re.compile(
+    r"^(.+?) (?:does not have a deterministic implementation|defaults to a non-deterministic)"
+)
 """How torch warns of an operation whose result may differ from run to run."""
 
 
@@ -75,32 +77,49 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def repeatable(device: torch.device) -> Iterator[list[str]]:
     """Let a graphics card repeat its results where it can; yield a list that afterwards names what it cannot.
 
-    The CPU repeats all that is used here, with the same number of threads.
+    The CPU repeats all that is used here, with the same number of threads. cuBLAS repeats its results where the
+    environment has CUBLAS_WORKSPACE_CONFIG, which the command line sets.
     """
-    import torch
-
     unrepeatable: list[str] = []
     if device.type != "cuda":
         yield unrepeatable
         return
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        try:
+    said: dict[str, tuple[Warning | str, type[Warning], str, int]] = {}
+
+    def keep(message: Warning | str, kind: type[Warning], file: str, line: int, *_: object) -> None:
+        said.setdefault(str(message), (message, kind, file, line))
+
+    try:
+        with warnings.catch_warnings(), _deterministic():
+            warnings.simplefilter("always")
+            # Each once: a training says the same at every step.
+            warnings.showwarning = keep  # type: ignore[assignment]
             yield unrepeatable
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-            torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-    unrepeatable += unrepeatable_operations([str(warning.message) for warning in caught])
-    for warning in caught:
-        if UNREPEATABLE.match(str(warning.message)) is None:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    finally:
+        unrepeatable += unrepeatable_operations(list(said))
+        for text, warning in said.items():
+            if UNREPEATABLE.match(text) is None:
+                warnings.warn_explicit(*warning)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Let torch take algorithms that repeat their results, and warn each time where it has none."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    always = torch.is_warn_always_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_warn_always(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned_only)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+        torch.set_warn_always(always)
 
 
 def unrepeatable_operations(messages: list[str]) -> list[str]:

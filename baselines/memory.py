@@ -13,10 +13,11 @@ from harness.machine import available_memory_mb
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_room", "memory_named"]
+__all__ = ["NO_MEMORY", "check_room", "memory_named"]
 
 NO_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|not enough memory|Unable to allocate", re.IGNORECASE
+    r"out of memory|can't allocate memory|not enough memory|Unable to allocate|STATUS_ALLOC_FAILED",
+    re.IGNORECASE,
 )
 """How torch's allocators and numpy say it; torch's one for the CPU raises a plain RuntimeError."""
 
@@ -63,5 +64,7 @@ def _free(device: torch.device) -> tuple[float, float | None]:
     if device.type == "cuda":
         import torch
 
-        return torch.cuda.mem_get_info(device)
+        free, total = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + unused, total  # what torch keeps of earlier cells it gives to the next
     return available_memory_mb() * 1e6, None

@@ -67,6 +67,6 @@ METHODS = {method.name: method for method in (MODERN, ZHAO)}
 
 def find_method(name: str) -> Method:
     """Return the method of that name; raise `UnknownName` with close names."""
-    if name not in METHODS:
+    if str(name) not in METHODS:
         raise UnknownName("method", str(name), METHODS)
-    return METHODS[name]
+    return METHODS[str(name)]

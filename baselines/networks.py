@@ -15,6 +15,7 @@ and `notes_` says so.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from baselines import search_spaces
 from baselines.arithmetic import seeded
 from baselines.folding import fold_repeats, unfolded
 from baselines.labels import checked_labels
-from baselines.memory import check_room, memory_named
+from baselines.memory import NO_MEMORY, check_room, memory_named
 from baselines.methods import find_method
 from baselines.training import Settings, Tensors, Training, probabilities, train
 from harness.backbones import Normaliser, build, canonical, input_of
@@ -53,6 +54,7 @@ __all__ = [
 T = TypeVar("T")
 
 PAPER_SIZE_PX = 224
+LARGEST_PX = 10**8
 
 WEIGHTS = ("imagenet", "none")
 
@@ -173,10 +175,12 @@ class Network:
             raise ModelError(
                 f"{name!r} chooses its epoch on a validation part: pass validation=(images, labels)"
             )
-        if not isinstance(self.size_px, int) or self.size_px < 1:
-            raise ModelError(f"size_px must be a whole number above 0, got {self.size_px!r}")
+        if type(self.size_px) is not int or not 1 <= self.size_px <= LARGEST_PX:
+            raise ModelError(
+                f"size_px must be a whole number above 0 and at most {LARGEST_PX}, got {self.size_px!r}"
+            )
         device = _device(self.device)
-        with memory_named(name, self.size_px, self.batch_size, device):
+        with memory_named(name, self.size_px, self._batch_size, device):
             training = self._tensors(images, labels, device, part="training")
             held_out = self._tensors(*validation, device, part="validation")
             with seeded(self.seed, device):
@@ -209,7 +213,7 @@ class Network:
         if not hasattr(self, "network_"):
             raise ModelError(f"{type(self).__name__}: call fit before predict_proba")
         name = self.network(self.variant)
-        with memory_named(name, self.size_px, self.batch_size, self._device):
+        with memory_named(name, self.size_px, self._batch_size, self._device):
             pixels = torch.from_numpy(np.array(images.resized(self.size_px)))
             return probabilities(self.network_, pixels.to(self._device), self.absent_, self._normaliser)
 
@@ -229,14 +233,20 @@ class Network:
             "size_px": str(self.size_px),
             **self._input.metadata,
         }
+        if hasattr(self.network_, "transform_input"):
+            facts["transform_input"] = str(bool(self.network_.transform_input)).lower()
         state = {name: value.cpu().contiguous() for name, value in unfolded(self.network_).items()}
+        temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
         try:
-            save_file(state, path, metadata=facts)
+            save_file(state, temporary, metadata=facts)
+            temporary.replace(path)
         except (OSError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(
                 f"weights of {facts['network']!r} cannot be written to {str(path)!r}: {reason}"
             ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _notes(self, note: str | None, course: Training) -> list[str]:
         """Return what a reader of the board must know of the training."""
@@ -246,12 +256,16 @@ class Network:
         device_note = (
             f"not repeatable to the last digit on {self.device}: {unrepeatable}" if unrepeatable else None
         )
-        notes = [note, size_note, method_note, device_note, *course.notes]
+        resumed = course.resumed_from
+        resumed_note = (
+            f"interrupted: went on after step {resumed}, its seconds are of the rest" if resumed else None
+        )
+        notes = [note, size_note, method_note, device_note, resumed_note, *course.notes]
         return [text for text in notes if text is not None]
 
     def _tensors(self, images: ImagesView, labels: np.ndarray, device: torch.device, *, part: str) -> Tensors:
         checked = checked_labels(labels, len(images), self.n_classes, part=part)
-        check_room(len(images), self.network(self.variant), self.size_px, self.batch_size, device)
+        check_room(len(images), self.network(self.variant), self.size_px, self._batch_size, device)
         return Tensors.on(device, images.resized(self.size_px), checked)
 
     def _start(self, name: str) -> tuple[nn.Module, str | None]:
@@ -276,12 +290,16 @@ class Network:
     def _fit_to_size(self, network: nn.Module, name: str) -> None:
         """Make a network cheaper for `size_px` where that leaves what it computes; nothing unless a family can."""
 
+    @property
+    def _batch_size(self) -> int:
+        return _first(find_method(self.method).batch_size, self.batch_size)
+
     def _settings(self, *, from_scratch: bool) -> Settings:
         method = find_method(self.method)
         own_rate = self.rates[0 if from_scratch else 1]
         return Settings(
             images_seen=self.images_seen,
-            batch_size=_first(method.batch_size, self.batch_size),
+            batch_size=self._batch_size,
             learning_rate=self.learning_rate_scale * _first(method.learning_rate, own_rate),
             weight_decay=_first(method.weight_decay, self.weight_decay),
             augmentation=_first(method.augmentation, self.augmentation),
@@ -305,7 +323,7 @@ class DenseNet(Network):
 
 @dataclass(kw_only=True, eq=False)
 class DenseNetZhao2020(DenseNet):
-    """The baseline of Zhao et al. (2020) as printed: batches of 4, Adam at 1e-4, cosine, their random views.
+    """The baseline of Zhao et al. (2020) as printed: batches of 4, Adam at 1e-4, cosine, their random views, untuned.
 
     Unlike the paper's DenseNet-169, 121 layers: of those, weights from chest radiographs are published.
     """
@@ -313,6 +331,7 @@ class DenseNetZhao2020(DenseNet):
     variant: str = "121"
     method: str = "zhao2020"
     first_stage = "xrv:densenet121-nih"
+    search_space = None  # type: ignore[assignment] # as printed: there is nothing to choose
 
 
 @dataclass(kw_only=True, eq=False)
@@ -437,5 +456,7 @@ def _named_size(name: str, size_px: int) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, AssertionError, ValueError) as error:
+        if NO_MEMORY.search(str(error)):
+            raise  # no fault of the size: `memory_named` tells it
         reason = " ".join(str(error).split())
         raise ModelError(f"{name!r} does not take images of {size_px} px; set size_px ({reason})") from error

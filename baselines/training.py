@@ -42,6 +42,9 @@ __all__ = [
 
 PREDICTION_BATCH = 64  # images; larger ones were not faster on the CPU
 
+LARGEST = 10**8
+"""Images a training may see: their order lies in memory, 8 bytes each."""
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -80,8 +83,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("images_seen", "batch_size", "looks"):
-            if not isinstance(getattr(self, name), int):
+            if type(getattr(self, name)) is not int:
                 raise ModelError(f"{name} must be a whole number, got {getattr(self, name)!r}")
+            if getattr(self, name) > LARGEST:
+                raise ModelError(f"{name} must be at most {LARGEST}, got {getattr(self, name)!r}")
         if self.batch_size < 2:
             raise ModelError(f"batch_size must be 2 or more for batch norm, got {self.batch_size!r}")
         for name in ("images_seen", "looks"):
@@ -98,12 +103,16 @@ class Settings:
 
     @property
     def steps(self) -> int:
-        return math.ceil(self.images_seen / self.batch_size)
+        return -(-self.images_seen // self.batch_size)
 
     @property
     def look_steps(self) -> list[int]:
         """Steps after which the validation part is looked at, in order, the last one always among them."""
-        return sorted({math.ceil(self.steps * k / self.looks) for k in range(1, self.looks + 1)})
+        looks = min(self.looks, self.steps)
+        return sorted({-(-self.steps * k // looks) for k in range(1, looks + 1)})
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "method": self.method.name}
 
 
 @dataclass(frozen=True, order=True)
@@ -117,12 +126,16 @@ class Look:
 
 @dataclass
 class Training:
-    """How a training went. `resumed_from` is the step that an interrupted one went on from, `unrepeatable` names
-    the operations that the device does not repeat to the last digit."""
+    """How a training went.
+
+    `settings` are those that it really had, `resumed_from` is the step that an interrupted one went on from,
+    `unrepeatable` names the operations that the device does not repeat to the last digit.
+    """
 
     looks: list[Look] = field(default_factory=list)
     steps: int = 0
     arithmetic: str = "float32"
+    settings: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     images_per_second: float | None = None
     resumed_from: int = 0
@@ -164,6 +177,9 @@ def train(
         session.folder, lambda: _identity(network, training, validation, settings, seed)
     )
     done = course.resume(kept)
+    for number in range(1, len(course.looks) + 1):  # a kill may have come between keeping and reporting
+        seen = course.looks[:number]
+        session.report(seen[-1].step / settings.steps, max(seen).balanced_accuracy)
     rows = _stream(len(training.labels), settings, seed).to(device)
     start, computed = time.perf_counter(), 0
     with repeatable(device) as unrepeatable:
@@ -172,7 +188,7 @@ def train(
                 continue
             total = course.run(training, rows, first, last, loss_of, seed)
             computed += last - first + 1
-            _check_finite(total, last, settings)
+            _check_finite(float(total), "training", last, settings)
             course.look(validation, last, n_classes)
             kept.keep(course.state(last))
             session.progress(f"step {last} of {settings.steps}", last / settings.steps)
@@ -183,6 +199,7 @@ def train(
         looks=course.looks,
         steps=settings.steps,
         arithmetic=arithmetic.name,
+        settings=settings.as_dict(),
         seconds=round(seconds, 3),
         images_per_second=round(computed * settings.batch_size / seconds, 2) if computed else None,
         resumed_from=done,
@@ -288,7 +305,9 @@ class _Course:
         """Judge the network by the validation part, and keep a copy of its weights where it was never better."""
         with self._averaged():
             logits = _logits(self.network, validation.images, self.normaliser)
-            self.looks.append(_judged(logits, validation.labels, step, n_classes))
+            found = _judged(logits, validation.labels, step, n_classes)
+            _check_finite(-found.negative_loss, "validation", step, self.settings)
+            self.looks.append(found)
             if self.looks[-1] == self.best:
                 self._kept = {name: v.detach().clone() for name, v in self.network.state_dict().items()}
 
@@ -381,7 +400,7 @@ def _views(
     """Return the random views of so many batches, on the device; the same for the same seed and first step."""
     import torch
 
-    generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 + first_step)
+    generator = torch.Generator().manual_seed(((seed + 1) * 1_000_003 + first_step) % 2**63)
     n_views = n_batches * settings.batch_size
     views = draw_views(n_views, settings.method.changes, settings.augmentation, generator)
     return [None] * n_batches if views is None else views.to(device).split(settings.batch_size)
@@ -410,7 +429,8 @@ def _logits(network: nn.Module, images: torch.Tensor, normaliser: Normaliser) ->
     import torch
 
     network.eval()
-    with torch.inference_mode():
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.inference_mode(), exact:
         return torch.cat([network(normaliser(batch)).float() for batch in images.split(PREDICTION_BATCH)])
 
 
@@ -435,11 +455,10 @@ def _class_weights(labels: torch.Tensor, n_classes: int) -> torch.Tensor:
     return (len(labels) / (present.sum() * counts.clamp(min=1))) * present
 
 
-def _check_finite(total: torch.Tensor, step: int, settings: Settings) -> None:
-    value = float(total)
-    if not math.isfinite(value):
+def _check_finite(loss: float, which: str, step: int, settings: Settings) -> None:
+    if not math.isfinite(loss):
         raise ModelError(
-            f"the training loss is {value!r} by step {step} of {settings.steps}; "
+            f"the {which} loss is {loss!r} by step {step} of {settings.steps}; "
             f"lower the learning rate (now {settings.learning_rate!r})"
         )
 
@@ -447,6 +466,11 @@ def _check_finite(total: torch.Tensor, step: int, settings: Settings) -> None:
 def _identity(
     network: nn.Module, training: Tensors, validation: Tensors, settings: Settings, seed: int
 ) -> str:
-    shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
-    parts = (training.images, training.labels, validation.images, validation.labels)
-    return fingerprint([repr(settings), seed, shapes], parts)
+    """Return the digest of all that the end depends on; sums on a CPU depend on the number of threads."""
+    import torch
+
+    device = training.images.device.type
+    threads = torch.get_num_threads() if device == "cpu" else None
+    state = network.state_dict()
+    parts = (training.images, training.labels, validation.images, validation.labels, *state.values())
+    return fingerprint([repr(settings), seed, device, threads, list(state)], parts)

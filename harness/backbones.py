@@ -221,7 +221,10 @@ class _Origin:
         if not is_published(start):
             stage = read_stage(start)
             _check_same_network(network, stage)
-            return cls(stage.file, stage.name, not stage.is_from_scratch)
+            fed_as_published = stage.transforms_input
+            if fed_as_published is None:
+                fed_as_published = not stage.is_from_scratch
+            return cls(stage.file, stage.name, fed_as_published)
         if find_network(plain(start)).architecture != network.architecture:
             raise _other_network(plain(start), plain(start), network)
         found = find(f"{PREFIX}{plain(start)}")

@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["header", "is_whole_pickle", "tensors"]
 
+DAMAGE = (
+    ValueError,
+    OSError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
+)
+"""What reading instructions that make no sense may raise; a length of 2**62 bytes is one."""
+
 MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, by its specification
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -106,7 +118,7 @@ def is_whole_pickle(file: Path) -> bool:
         with file.open("rb") as stream:
             legacy = _Legacy.of(stream)
             return legacy is not None and legacy.storages_end(stream) == file.stat().st_size
-    except (ValueError, OSError, KeyError, IndexError, TypeError, AttributeError):
+    except DAMAGE:
         return False  # whatever a damaged pickle makes of itself
 
 
@@ -206,7 +218,7 @@ def _reason(error: Exception) -> str:
 def _legacy_or_none(stream: BinaryIO) -> _Legacy | None:
     try:
         return _Legacy.of(stream)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except DAMAGE:
         return None  # torch's own reader says what is wrong with it
 
 

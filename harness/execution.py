@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.budgets import Budget
-from harness.errors import SealedPart
+from harness.errors import ModelError, SealedPart
 from harness.images import Images
 from harness.metrics import check_probabilities
 from harness.searches import Search
@@ -124,8 +125,18 @@ def run_model(
         {**_defaults(factory), **chosen},
         notes,
         clock.durations(),
-        getattr(model, "training_", None),
+        _training_of(model),
     )
+
+
+def _training_of(model: Any) -> dict[str, Any] | None:
+    """Return what a model says of its training. Raises `ModelError` for what a record cannot hold."""
+    training = getattr(model, "training_", None)
+    try:
+        json.dumps(training, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"its training_ is nothing that JSON can hold: {error}") from error
+    return training
 
 
 class _Clock:

@@ -93,6 +93,7 @@ def reset_peak_memory(device: str = "cpu") -> bool:
     if device.startswith("cuda"):
         import torch
 
+        torch.cuda.init()  # before that there is nothing to reset, and 'cuda:0' raises
         torch.cuda.reset_peak_memory_stats(device)
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -284,11 +285,15 @@ class FoundModel:
         for name, value in parameters.items():
             if name not in known or name in CONTEXT:
                 raise UnknownName(f"parameter of {self.plugin.label!r}", name, set(known) - CONTEXT)
-            default = known[name].default
-            if isinstance(default, int | float) and not isinstance(value, int | float):
-                raise UsageError(
-                    f"parameter {name!r} of {self.plugin.label!r}: expected a number as {default!r} is, got {value!r}"
-                )
+            self._check_value(name, value, known[name].default)
+
+    def _check_value(self, name: str, value: Any, default: Any) -> None:
+        what = f"parameter {name!r} of {self.plugin.label!r}"
+        if isinstance(value, list | dict) or (isinstance(value, float) and not math.isfinite(value)):
+            raise UsageError(f"{what}: expected a finite number or a text, got {value!r}")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
+            raise UsageError(f"{what}: expected a number as {default!r} is, got {value!r}")
 
     def pretrained(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         asks = getattr(self.factory, "pretrained", None)

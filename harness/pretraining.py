@@ -56,6 +56,10 @@ class Pretraining:
     def __post_init__(self) -> None:
         if not self.datasets:
             raise UsageError("nothing to train on: name datasets with -d")
+        if self.out is not None:
+            object.__setattr__(self, "out", self.out.expanduser())
+        if self.out is None and self.name.lower().endswith(stages.SUFFIXES):
+            raise UsageError(f"--name {self.name!r}: looks like a file; leave its ending out, or use --out")
         if not stages.NAME.fullmatch(self.name):
             raise UsageError(f"--name {self.name!r}: expected letters, digits, '.', '-' and '_'")
         if self.recipe not in RECIPES:
@@ -137,6 +141,7 @@ def pretrain(request: Pretraining, progress: Progress) -> Report:
     Raises `UsageError` for a model that cannot be a stage and for a name that another stage has, and what opening
     datasets, finding weights and the model itself raise.
     """
+    machine.limit_threads(machine.granted_cores())
     work = _Work.of(request, progress)
     target = request.target
     with _alone(target, progress):

@@ -109,7 +109,8 @@ class Training(_Strict):
 class Stage:
     """A file of weights, and what its metadata say: None where they say nothing.
 
-    `network` is the name of the network that it holds, `mean` and `std` how it wants its images.
+    `network` is the name of the network that it holds, `mean` and `std` how it wants its images;
+    `transforms_input` says of a GoogLeNet or Inception whether it brings them to its makers' scale itself.
     """
 
     name: str
@@ -119,11 +120,12 @@ class Stage:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     training: Training | None = None
+    transforms_input: bool | None = None
 
     @property
     def is_from_scratch(self) -> bool:
         """Whether nothing published went into it, as far as is known."""
-        return self.training is not None and not self.training.weights and self.training.start is None
+        return self.training is not None and not self.training.weights and not self.training.unknown
 
     @property
     def note(self) -> str:
@@ -221,6 +223,7 @@ def read_stage(start: str) -> Stage:
         mean=mean,
         std=std,
         training=_training(said.get("training"), name),
+        transforms_input={"true": True, "false": False}.get(str(said.get("transform_input"))),
     )
 
 

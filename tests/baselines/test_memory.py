@@ -43,6 +43,22 @@ def test_what_a_graphics_card_says_is_told_too(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total of")
 
 
+def test_memory_that_runs_out_at_the_first_images_is_not_their_size(monkeypatch):
+    import baselines.networks as networks
+
+    def refused(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 123 bytes.")
+
+    images = Images(MemoryStore([np.zeros((64, 64), np.uint8)] * 4))
+    labels = np.array([0, 1, 0, 1])
+    model = TorchvisionNetwork(n_classes=2, weights="none", size_px=64, images_seen=8, batch_size=4)
+    monkeypatch.setattr(networks.Normaliser, "__call__", refused)
+    with pytest.raises(
+        ModelError, match="no memory left on cpu with 64 px images and batches of 4, where 123 bytes"
+    ):
+        model.fit(images, labels, validation=(images, labels))
+
+
 def test_other_errors_keep_their_own_words():
     with pytest.raises(RuntimeError, match="shapes differ"), memory_named("vgg16", 224, 32, CPU):
         raise RuntimeError("shapes differ")

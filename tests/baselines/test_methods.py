@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_training import CPU, bright_and_dark, linear, settings, with_batch_norm
+from test_training import CPU, bright_and_dark, linear, settings
 
 from baselines import training
 from baselines.arithmetic import arithmetic_of
@@ -15,7 +15,6 @@ from baselines.training import (
     _loss,
     _optimiser,
     learning_rate_at,
-    probabilities,
     train,
 )
 from harness.backbones import Normaliser
@@ -91,10 +90,31 @@ def test_fractions_outside_their_range_are_refused(changes):
 
 
 def test_training_goes_on_from_the_weights_themselves_not_from_their_average():
-    def weights(average):
-        network = with_batch_norm()
-        s = settings(average=average, looks=1)
-        train(network, bright_and_dark(), bright_and_dark(), s, n_classes=2, seed=0)
-        return probabilities(network, bright_and_dark().images.to(CPU), [])
+    def last_look(looks):
+        network = linear()
+        s = settings(average=0.9, looks=looks)
+        return train(network, bright_and_dark(), bright_and_dark(), s, n_classes=2, seed=0).looks[-1]
 
-    assert (weights(0.0) != weights(0.9)).any()
+    assert last_look(1) == last_look(4)
+
+
+def test_what_a_method_fixes_is_what_the_record_says_and_what_memory_is_asked_for():
+    model = DenseNet(n_classes=2, method="zhao2020", batch_size=32)
+    said = model._settings(from_scratch=False).as_dict()
+    assert model._batch_size == 4
+    assert {name: said[name] for name in ("method", "batch_size", "weight_decay", "augmentation")} == {
+        "method": "zhao2020",
+        "batch_size": 4,
+        "weight_decay": 0.0,
+        "augmentation": 1.0,
+    }
+
+
+def test_the_baseline_of_zhao_et_al_is_not_tuned():
+    assert DenseNetZhao2020.search_space is None
+
+
+@pytest.mark.parametrize("name", [["zhao2020"], 3, None])
+def test_a_method_that_is_no_text_is_refused(name):
+    with pytest.raises(UnknownName, match="unknown method"):
+        find_method(name)

@@ -269,6 +269,14 @@ def test_a_network_starts_from_what_another_one_saved(tmp_path):
     np.testing.assert_allclose(started, trained, atol=1e-6)
 
 
+def test_a_googlenet_from_scratch_that_is_a_start_is_fed_as_it_was_trained(tmp_path):
+    fitted(GoogleNet, images_seen=8).save(tmp_path / "first.safetensors")
+    second = fitted(GoogleNet, start=str(tmp_path / "first.safetensors"), images_seen=8)
+    second.save(tmp_path / "second.safetensors")
+    third = fitted(GoogleNet, start=str(tmp_path / "second.safetensors"), images_seen=8)
+    assert [model.network_.transform_input for model in (second, third)] == [False, False]
+
+
 def test_saving_before_fitting_is_refused(tmp_path):
     with pytest.raises(ModelError, match="TorchvisionNetwork: call fit before save"):
         TorchvisionNetwork(n_classes=2).save(tmp_path / "x.safetensors")

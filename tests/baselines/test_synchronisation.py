@@ -28,10 +28,10 @@ def convolutional():
     )
 
 
-def course_of(network, data, method="modern", **changes):
+def course_of(network, data, method="modern", arithmetic=None, **changes):
     s = settings(augmentation=1.0, method=METHODS[method], **changes)
     device = data.images.device
-    course = _Course(network, s, Normaliser.on(device), arithmetic_of(torch.device("cpu")))
+    course = _Course(network, s, Normaliser.on(device), arithmetic or arithmetic_of(device))
     rows = _stream(len(data.labels), s, 0).to(device)
     return course, rows, s
 
@@ -78,20 +78,25 @@ def test_a_read_or_a_copy_would_be_counted():
     assert crossings.counts == Counter(reads=2, copies=1)
 
 
-def test_on_a_device_without_data_a_step_runs_to_its_end():
-    # Tensors on 'meta' hold no numbers: reading one raises, whatever the operation is called.
+def on_meta(last):
+    """Run steps on a device whose tensors hold no numbers: reading one raises. Return what was copied there."""
     data = Tensors(
         torch.zeros(20, 8, 8, dtype=torch.uint8, device="meta"),
         torch.zeros(20, dtype=torch.int64, device="meta"),
     )
     network = convolutional().to("meta")
-    s = settings(augmentation=1.0)
+    s = settings(augmentation=1.0, images_seen=160)
     loss_of = torch.nn.CrossEntropyLoss(weight=torch.ones(2, device="meta"))
     course = _Course(network, s, Normaliser.on(torch.device("meta")), arithmetic_of(torch.device("cpu")))
     course._optimiser = torch.optim.AdamW(network.parameters())  # a fused one has no kernel for 'meta'
-    rows = torch.arange(20, device="meta")
-    total = course.run(data, rows[:16], 1, 2, loss_of, seed=0)
-    assert total.device.type == "meta"
+    rows = torch.arange(160, device="meta") % 20
+    with Crossings() as crossings:
+        assert course.run(data, rows, 1, last, loss_of, seed=0).device.type == "meta"
+    return crossings.counts["copies"]
+
+
+def test_on_a_device_without_numbers_more_steps_bring_no_more_copies():
+    assert on_meta(20) == on_meta(2) > 0
 
 
 def test_bytes_to_the_device_are_those_of_the_images_and_their_labels():

@@ -212,6 +212,29 @@ def test_a_loss_that_is_no_number_is_one_line_that_says_what_to_do():
     assert str(caught.value) == "the training loss is nan by step 2 of 8; lower the learning rate (now 0.01)"
 
 
+def test_a_validation_loss_that_is_no_number_is_one_line_and_never_the_best():
+    network = Scripted(answers=[float("nan"), 3.0, 2.0, 1.0])
+    with pytest.raises(
+        ModelError, match="the validation loss is nan by step 2 of 8; lower the learning rate"
+    ):
+        train(network, bright_and_dark(), bright_and_dark(), settings(), n_classes=2, seed=0)
+
+
+@pytest.mark.parametrize("changes", [{"looks": 10**12}, {"images_seen": 64, "looks": 10**30}])
+def test_any_number_of_looks_is_at_most_one_a_step(changes):
+    if changes["looks"] > 10**8:
+        with pytest.raises(ModelError, match="looks must be at most 100000000"):
+            settings(**changes)
+    assert settings(looks=10**8).look_steps == list(range(1, 9))
+
+
+@pytest.mark.parametrize("name", ["images_seen", "batch_size"])
+@pytest.mark.parametrize("value", [True, 10**400, 10**10])
+def test_numbers_beyond_reason_are_refused_before_anything_is_allocated(name, value):
+    with pytest.raises(ModelError, match=f"{name} must be"):
+        settings(**{name: value})
+
+
 def test_weights_that_overflow_are_no_probabilities():
     network = linear()
     with torch.no_grad():

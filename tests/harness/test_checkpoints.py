@@ -196,7 +196,15 @@ class TestWholeness:
             assert not is_whole_pickle(file)
 
     @pytest.mark.parametrize(
-        "content", [pickle.dumps({"w": [1.0] * 300}), b"\x80\x02.", b"no pickle", b"\x80"]
+        "content",
+        [
+            pickle.dumps({"w": [1.0] * 300}),
+            b"\x80\x02.",
+            b"no pickle",
+            b"\x80",
+            b"\x80\x04\x8e" + (2**62).to_bytes(8, "little"),  # bytes of a length that no memory has
+            b"\x80\x05\x96" + (2**62).to_bytes(8, "little"),
+        ],
     )
     def test_of_other_files_is_not_claimed(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "x.pt").write_bytes(content)

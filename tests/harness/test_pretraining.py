@@ -264,6 +264,11 @@ class TestRefusals:
         with pytest.raises(UsageError, match="--name"):
             Pretraining(model="toy-net", datasets=(str(card),), name=name)
 
+    @pytest.mark.parametrize("name", ["v1.pt", "lungs.safetensors", "x.PTH"])
+    def test_of_a_name_that_would_be_taken_for_a_file(self, card: Path, name: str) -> None:
+        with pytest.raises(UsageError, match="looks like a file; leave its ending out, or use --out"):
+            Pretraining(model="toy-net", datasets=(str(card),), name=name)
+
     def test_of_nothing_to_train_on_and_of_other_files(self, card: Path) -> None:
         with pytest.raises(UsageError, match="name datasets with -d"):
             request()

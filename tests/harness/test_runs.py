@@ -125,6 +125,10 @@ def test_bad_arguments_are_one_line(
             "unknown parameter of 'toy-bright' 'slop'; you probably meant 'slope'",
         ),
         (["--param", "toy-bright.slope=steep"], "expected a number as 0.2 is, got 'steep'"),
+        (["--param", "toy-bright.slope=true"], "expected a number as 0.2 is, got True"),
+        (["--param", "toy-bright.slope=NaN"], "expected a finite number or a text, got nan"),
+        (["--param", "toy-bright.slope=1e999"], "expected a finite number or a text, got inf"),
+        (["--param", "toy-bright.slope=[1]"], "expected a finite number or a text, got [1]"),
         (
             ["--param", "toy-brigth.slope=3"],
             "unknown model in --param 'toy-brigth'; you probably meant 'toy-bright'",
