@@ -18,6 +18,8 @@ __all__ = ["code_digest", "engine_digest", "module_digest", "normalised_source"]
 ENGINE = (
     "harness.backbones",
     "harness.budgets",
+    "harness.catalogue",
+    "harness.checkpoints",
     "harness.data.decoding",
     "harness.data.pixels",
     "harness.execution",
@@ -27,9 +29,12 @@ ENGINE = (
     "harness.protocols",
     "harness.searches",
     "harness.split_network",
+    "harness.stages",
     "harness.store",
     "harness.studies",
     "harness.tuning",
+    "harness.types",
+    "harness.weights",
 )
 """The modules of the harness that can change a number on a board."""
 

@@ -40,6 +40,10 @@ FEATURE_VERSIONS = ("numpy", "pillow", "torch", "torchvision", "timm")
 """Distributions whose version can change a feature."""
 
 
+FEATURE_CODE = ("harness.catalogue", "harness.checkpoints", "harness.images")
+"""Modules that can change a feature beside the one that computes it: statistics, tensors of files, sizes."""
+
+
 class DatasetStore:
     """A `harness.images.PixelStore` over a dataset's pixels on disk.
 
@@ -192,7 +196,7 @@ class DatasetStore:
         """What changes the last digits of a feature, if not more."""
         installed = versions()
         return {
-            "code": [module_digest(module), module_digest("harness.images")],
+            "code": [module_digest(name) for name in (module, *FEATURE_CODE)],
             "versions": {name: installed.get(name) for name in FEATURE_VERSIONS},
             "device": self._device.partition(":")[0],
         }
