@@ -159,6 +159,7 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
     except RecordError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; its row says what
+        shutil.rmtree(_unfinished(cell), ignore_errors=True)  # it would go on to the same failure
         message = _message(error)
         manifest["error"] = {
             "type": type(error).__name__,
