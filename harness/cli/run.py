@@ -83,6 +83,7 @@ def run(
     Finished cells are kept at once: after Ctrl-C or a crash the same command continues, and
     when everything is done it does nothing.
     """
+    from harness.executors import stoppable
     from harness.planning import Request
 
     request = Request(
@@ -102,7 +103,8 @@ def run(
         parameters=options.model_parameters(param or []),
     )
     _check_protocols(request)
-    raise typer.Exit(_run(request, workers, dry_run))
+    with stoppable():
+        raise typer.Exit(_run(request, workers, dry_run))
 
 
 def _models(named: tuple[str, ...], otherwise_all: bool) -> tuple[str, ...]:

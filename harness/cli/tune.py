@@ -58,6 +58,7 @@ def tune(
     Trials are kept in OUT/studies: the same command goes on after Ctrl-C or a crash, a larger budget
     continues a smaller one, commands that run at once share the trials, and 'harness run' takes the choice up.
     """
+    from harness.executors import stoppable
     from harness.planning import Request
 
     request = Request(
@@ -75,7 +76,8 @@ def tune(
         skip_bad=skip_bad,
         parameters=options.model_parameters(param or []),
     )
-    raise typer.Exit(_tune(request, workers))
+    with stoppable():
+        raise typer.Exit(_tune(request, workers))
 
 
 def _tune(request: Request, workers: int) -> int:
