@@ -150,16 +150,17 @@ class Claimed:
     def report(self, step: int, value: float, *, last: bool = False) -> None:
         """Keep a value. Raises `TrialPruned` when the trial is not worth going on or the time is up.
 
-        After the last value there is nothing to save any more.
+        After the last value there is nothing to save any more. A value that is known already is not written
+        again, but judged: the process that wrote it may have died before it judged.
         """
-        if step in self.reported:
-            return
-        self.reported[step] = float(value)
+        known = step in self.reported
+        self.reported.setdefault(step, float(value))
         with self.study.writing():
             trial = self.study.running(self.frozen)
-            trial.report(value, step)
-            trial.set_user_attr("seconds", round(self.seconds, 3))
-            if last:
+            if not known:
+                trial.report(value, step)
+                trial.set_user_attr("seconds", round(self.seconds, 3))
+            if last or step < max(self.reported):  # earlier values were judged, or the next was never known
                 return
             if self.number > 0 and self.study.spent_seconds() >= (self.budget.seconds or np.inf):
                 raise TimeIsUp(f"the time is up after {len(self.reported)} reports")

@@ -22,6 +22,10 @@ FAR = (150, 152, 160, 162, 180, 182, 200, 202)
 """Brightnesses that the default level tells nothing of."""
 
 
+MANY = (*range(10, 60, 2), *range(110, 160, 2))
+"""Brightnesses with folds that are alike enough for a worse trial to be told from a better one."""
+
+
 class Threshold:
     """Predicts class 1 where the mean is above `level`; `fits` counts how often it was fitted."""
 
@@ -244,7 +248,7 @@ def test_a_training_that_is_worse_than_the_median_is_stopped_and_never_chosen() 
 
 
 def test_folds_that_are_worse_than_the_best_ones_stop_a_trial_after_three() -> None:
-    found = tune(search(levels=(*range(10, 60, 2), *range(110, 160, 2))), Budget(12), seed=0)
+    found = tune(search(levels=MANY), Budget(12), seed=0)
     lengths = {t.state: len(t.intermediate) for t in found.history}
     assert lengths["complete"] == 5
     assert lengths["pruned"] in (3, 4)
@@ -316,6 +320,35 @@ def test_a_journal_cut_anywhere_gives_the_same_choice_in_the_end(shelf: Shelf) -
     for share in range(1, 12):
         shelf.journal.write_bytes(written[: len(written) * share // 12])
         assert settled(tune(search(levels=FAR), Budget(5), seed=0, shelf=shelf)) == settled(whole), share
+
+
+@pytest.mark.parametrize("of", ["folds", "looks"])
+def test_a_process_that_dies_after_any_line_changes_no_trial(shelf: Shelf, of: str) -> None:
+    """Cut after each line, also between a value and the end that it means for its trial."""
+    searched = search(Trained, levels=FAR) if of == "looks" else search(levels=MANY)
+    whole = tune(searched, Budget(6), seed=0, shelf=shelf)
+    assert whole.pruned > 0
+    lines = shelf.journal.read_bytes().splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        shelf.journal.write_bytes(b"".join(lines[:count]))
+        assert settled(tune(searched, Budget(6), seed=0, shelf=shelf)) == settled(whole), count
+
+
+def test_a_trial_whose_last_value_is_known_is_not_stopped_any_more(shelf: Shelf) -> None:
+    space = tuning._Space(search())
+    for value, ends in ((0.9, True), (0.1, False)):
+        claimed = Study(shelf, seed=0, by_folds=True).claim(Budget(2), space.defaults, space.ask, float)
+        assert claimed is not None
+        for fold in range(5):
+            claimed.report(fold, value, last=True)
+        if ends:
+            claimed.end("complete", value)
+        claimed.release()
+    claimed = Study(shelf, seed=0, by_folds=True).claim(Budget(2), space.defaults, space.ask, float)
+    assert claimed is not None
+    for fold, value in dict(claimed.reported).items():
+        claimed.report(fold, value, last=fold == 4)  # raises when it is judged as if more were to come
+    assert list(claimed.reported.values()) == [0.1] * 5
 
 
 @pytest.mark.parametrize(
