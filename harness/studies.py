@@ -13,7 +13,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, sleep
@@ -69,6 +69,18 @@ class Shelf:
     def unfinished(self, number: int) -> Path:
         """Return the folder of what a killed process leaves of the training of a trial."""
         return self.folder / ".unfinished" / self.key / f"trial-{number}"
+
+    def sweep(self) -> None:
+        """Remove what trials left of their trainings, save those that another process runs."""
+        from filelock import Timeout
+
+        of_study = self.unfinished(0).parent
+        for left in of_study.glob("trial-*"):
+            with suppress(Timeout), self.lock(left.name).acquire(timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        for folder in (of_study, of_study.parent):
+            with suppress(OSError):  # absent, or not empty
+                folder.rmdir()
 
     def lock(self, what: str) -> BaseFileLock:
         from filelock import FileLock

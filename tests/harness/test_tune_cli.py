@@ -186,6 +186,7 @@ def test_a_run_takes_up_what_was_tuned(harness: Run, tmp_path: Path) -> None:
     assert manifest["tuning"]["budget"] == {"trials": 4}
 
 
+@pytest.mark.slow
 def test_equal_time_is_on_the_row_in_the_record_and_on_the_board(harness: Run, tmp_path: Path) -> None:
     done = harness(
         "run", "-m", "toy-bright,toy-looks", "--time-budget", "5s", "--param", "toy-looks.pause=0.6"
@@ -197,6 +198,7 @@ def test_equal_time_is_on_the_row_in_the_record_and_on_the_board(harness: Run, t
         tuning = json.loads(path.read_text())["tuning"]
         assert tuning["budget"] == {"seconds": 5.0}
         assert tuning["seconds"] >= 4.5
+    assert not [*tmp_path.glob("out/*/.unfinished")]  # the trial that was cut short is not gone on with
 
 
 # Killed and shared
