@@ -73,6 +73,13 @@ class Failing(Threshold):
         raise ValueError("no such luck")
 
 
+class Leaving(Threshold):
+    def predict_proba(self, images: Images) -> np.ndarray:
+        if self.level == 100.0:
+            raise SystemExit("bye")
+        return super().predict_proba(images)
+
+
 class SometimesFailing(Threshold):
     def predict_proba(self, images: Images) -> np.ndarray:
         if self.level == 100.0:
@@ -134,6 +141,12 @@ def test_one_failed_trial_is_recorded_with_its_place_and_the_search_goes_on() ->
     )
     assert (found.trials, found.failed) == (4, 1)
     assert found.best_trial > 0
+
+
+def test_a_trial_that_exits_has_failed_and_the_search_goes_on() -> None:
+    found = tune(search(Leaving), Budget(4), seed=0)
+    assert (found.trials, found.failed) == (4, 1)
+    assert str(found.history[0].failure).startswith("SystemExit: bye (test_tuning.py")
 
 
 @pytest.mark.parametrize(
@@ -393,6 +406,36 @@ def test_a_disk_that_is_full_in_a_trial_stops_the_search_and_not_the_trial(
     assert settled(tune(search(levels=FAR), Budget(5), seed=0, shelf=shelf)) == settled(
         tune(search(levels=FAR), Budget(5), seed=0)
     )
+
+
+def test_a_disk_that_is_full_for_a_moment_is_no_death(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    from optuna.storages.journal import JournalFileBackend
+
+    written, refused = JournalFileBackend.append_logs, []
+
+    def full(self: Any, logs: list[dict[str, Any]]) -> None:
+        if not refused and "intermediate_value" in logs[0]:
+            refused.append(logs)
+            raise OSError(28, "No space left on device")
+        written(self, logs)
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", full)
+    with pytest.raises(RecordError, match="No space left on device"):
+        tune(search(levels=FAR), Budget(3), seed=0, shelf=shelf)
+    assert refused
+    assert journal(shelf)[-1]["user_attr"] == {"left": True}
+
+
+def test_what_trials_left_is_swept_away_but_for_those_that_somebody_runs(shelf: Shelf) -> None:
+    for number in (1, 2):
+        shelf.unfinished(number).mkdir(parents=True)
+        (shelf.unfinished(number) / "state").touch()
+    with shelf.lock("trial-2"):
+        shelf.sweep()
+        assert [p.name for p in shelf.unfinished(2).parent.iterdir()] == ["trial-2"]
+    shelf.sweep()
+    assert not (shelf.folder / ".unfinished").exists()
+    shelf.sweep()  # there need be nothing
 
 
 def test_a_trial_that_always_takes_its_process_with_it_has_failed_in_the_end(shelf: Shelf) -> None:
