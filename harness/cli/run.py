@@ -59,12 +59,7 @@ def run(
         str | None,
         typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
     ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            help="First stage that networks start from: a name that 'harness pretrain' gave, or a file."
-        ),
-    ] = None,
+    start: options.Start = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int | None,

@@ -42,6 +42,7 @@ def tune(
         str | None,
         typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
     ] = None,
+    start: options.Start = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int, typer.Option(help="Processes that share the trials of a study; one alone is repeatable.")
@@ -71,6 +72,7 @@ def tune(
         trials=trials,
         time_budget=options.time_budget(time_budget),
         backbone=backbone,
+        start=start,
         device=device,
         data_root=data_root,
         skip_bad=skip_bad,
@@ -90,6 +92,10 @@ def _tune(request: Request, workers: int) -> int:
     executor = executor_of(workers, tune_cell)
     with Live() as live:
         plan = make_plan(request, progress=live.stage)
+    for warning in dict.fromkeys(plan.warnings):
+        say(f"note: {warning}", style="yellow")
+    for reason in plan.skipped:
+        say(f"left out: {reason}", style="yellow")
     cells = _cells(plan)
     failures = [*plan.problems]
     for number, cell in enumerate(cells, start=1):

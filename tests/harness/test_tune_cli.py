@@ -12,13 +12,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from PIL import Image
 from toys import install_plugin, make_dataset
+from typer.testing import CliRunner
 
-from harness.studies import MOST_DEATHS
+from harness import tuning_files
+from harness.cli import app
+from harness.cli import tune as cli_tune
+from harness.errors import RecordError
+from harness.planning import Cell, Request
+from harness.studies import MOST_DEATHS, Shelf
+from harness.tuning import Tuning
+from harness.tuning_files import Found
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -105,6 +114,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         (["-m", "toy-bright", "--trials", "1"], 2, "nothing to tune with less than two trials"),
         (["-m", "toy-bright", "--trials", "0"], 2, "nothing to tune with less than two trials"),
         (["-m", "toy-bright", "--trials", "3", "--workers", "0"], 2, "--workers must be at least 1"),
+        (["-m", "toy-bright", "--start", "lungs"], 2, "none of these models starts from a first stage"),
         (["-m", "toy-brigt", "--trials", "3"], 2, "you probably meant 'toy-bright'"),
         (["-m", "toy-bad-space", "--trials", "3"], 1, "its search_space raised KeyError: 'nobody knows'"),
         (
@@ -160,6 +170,26 @@ def test_a_model_without_choices_says_so(harness: Run, tmp_path: Path) -> None:
 # What it shows and leaves
 
 
+def test_what_is_worth_knowing_of_the_plan_is_said(harness: Run, card: Path) -> None:
+    lines = (card.parent / "files.csv").read_text().splitlines()
+    (card.parent / "files.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    asked = ["-m", "toy-empty-space", "--trials", "3"]
+    assert "note: toy-ct: its authors give no split, so it runs under 'group-kfold'" in (
+        harness("tune", *asked).stderr
+    )
+    done = harness("tune", *asked, "-p", "official,random")
+    assert done.returncode == 0, done.stderr
+    assert "left out: toy-ct, protocol 'official': skipped" in done.stderr
+
+
+def test_the_first_stage_that_networks_start_from_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+    monkeypatch.setattr(cli_tune, "_tune", lambda request, workers: asked.append(request) or 0)
+    done = CliRunner().invoke(app, ["tune", "-d", "covid-ct", "-m", "resnet:18", "--start", "lungs"])
+    assert done.exit_code == 0, done.output
+    assert asked[0].start == "lungs"
+
+
 def test_it_prints_the_trials_and_the_choice_and_draws_them(harness: Run, tmp_path: Path) -> None:
     done = harness("tune", "-m", "toy-bright", "--trials", "6")
     assert done.returncode == 0, done.stderr
@@ -175,6 +205,29 @@ def test_it_prints_the_trials_and_the_choice_and_draws_them(harness: Run, tmp_pa
     assert (found["model"], found["seed"], found["dataset"]) == ("toy-bright", 0, "toy-ct")
 
 
+def test_a_picture_that_cannot_be_finished_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def savefig(self, path: Path, **_: Any) -> None:
+            path.write_text("hal")
+            raise OSError(28, "No space left on device")
+
+    shelf = Shelf(tmp_path, "0123456789")
+    cell = SimpleNamespace(
+        dataset_name="toy-ct", protocol="official", model="svm", label="svm", recipe="smoke",
+        seed=0, study=shelf.key, shelf=shelf,
+    )  # fmt: skip
+    tuning = Tuning(1, 0, 0, 0, None, {}, {"trials": 1})
+    earlier = tmp_path / "toy-ct-official-svm-seed-0-01234567.png"
+    earlier.write_text("earlier")
+    monkeypatch.setattr(tuning_files, "picture", lambda sketch: Full())
+    with pytest.raises(RecordError, match="No space left on device"):
+        tuning_files.write_study(cast(Cell, cell), Found(tuning, {}, {}, None))
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(earlier.name, "earlier")]
+
+
+@pytest.mark.slow
 def test_a_run_takes_up_what_was_tuned(harness: Run, tmp_path: Path) -> None:
     harness("tune", "-m", "toy-bright", "--trials", "4")
     log = tmp_path / "log"
