@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Claimed", "Shelf", "Study", "Trial", "began", "quiet"]
 
 STARTUP_TRIALS = 5
-"""Trials drawn at random before TPE (Bergstra et al., 2011) sets in; its default of 10 is more than `quick` has."""
+"""Trials, the defaults among them, before TPE (Bergstra et al., 2011) sets in; its default of 10 is half of `paper`.
+
+`quick` has no more than these: it is the defaults and four draws at random.
+"""
 
 MEDIAN_STARTUP = 4
 MEDIAN_WARM_UP = 20  # hundredths of a training, the warm-up of the learning rate
