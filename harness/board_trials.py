@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.budgets import Budget
+from harness.errors import RecordError
 
 __all__ = ["Tried", "tried_in"]
 
@@ -41,15 +42,29 @@ class Tried:
 
 
 def tried_in(manifests: Sequence[Mapping[str, Any]]) -> Tried | None:
-    """Return what these finished cells of a row tried; None for no cells."""
+    """Return what these finished cells of a row tried; None for no cells.
+
+    Raises `RecordError` for a manifest whose budget is none that this harness knows.
+    """
     if not manifests:
         return None
     tunings = [manifest["tuning"] or {} for manifest in manifests]
     trials, pruned, failed = (
         tuple(int(tuning.get(name, 0)) for tuning in tunings) for name in ("trials", "pruned", "failed")
     )
-    said = tunings[0].get("budget") or {"trials": trials[0]}
-    return Tried(trials, pruned, failed, Budget(**said))
+    return Tried(trials, pruned, failed, _budget(manifests[0], trials[0]))
+
+
+def _budget(manifest: Mapping[str, Any], trials: int) -> Budget:
+    """Return the budget of a cell; records of before have trials alone."""
+    said = (manifest["tuning"] or {}).get("budget") or {"trials": trials}
+    try:
+        return Budget(**said)
+    except TypeError as error:
+        raise RecordError(
+            f"record {manifest.get('key')!r}: its tuning has the budget {said!r}, expected trials or seconds; "
+            "delete the folder and run again"
+        ) from error
 
 
 def _range(numbers: Sequence[int]) -> str:

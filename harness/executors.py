@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +19,14 @@ from harness.runs import Executor, Outcome, Report, execute
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-__all__ = ["WORKER_MEMORY_MB", "executor_of", "in_process", "local_processes", "sensible_workers"]
+__all__ = [
+    "WORKER_MEMORY_MB",
+    "executor_of",
+    "in_process",
+    "local_processes",
+    "sensible_workers",
+    "stoppable",
+]
 
 WORKER_MEMORY_MB = 3000
 """What a worker is given where their number is chosen; the largest baseline stays below it in `quick` on a CPU."""
@@ -28,6 +36,9 @@ Job = Callable[[Cell, Report], Outcome]
 
 REPORT_SECONDS = 0.2
 LAST_WORDS_SECONDS = 1.0
+PARTING_SECONDS = (
+    2.0  # what a worker has to leave its trial to others; one that computes in C may not see them
+)
 LONGEST_REPORT = 200  # characters; with its key far below the 4096 bytes that a pipe takes in one piece
 
 
@@ -47,6 +58,16 @@ def executor_of(workers: int, job: Job = execute) -> Executor:
     if workers < 1:
         raise UsageError(f"--workers must be at least 1, got {workers}")
     return in_process(job) if workers == 1 else local_processes(workers, job)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM, which schedulers send some time before they kill, end what is inside as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def in_process(job: Job) -> Executor:
@@ -126,13 +147,17 @@ class _Worker:
     @classmethod
     def start(cls, told: Connection, life: Connection) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends its workers
+        signal.signal(signal.SIGTERM, _stop)
         threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
         cls.this = cls(told)
 
     @classmethod
     def do(cls, job: Job, cell: Cell) -> Outcome:
         machine.limit_threads(cell.threads)
-        return job(cell, cls.this.tell)
+        try:
+            return job(cell, cls.this.tell)
+        except KeyboardInterrupt:  # its trial is left to whoever goes on
+            os._exit(1)
 
     def tell(self, cell: Cell, what: str, fraction: float | None) -> None:
         key, when = self.said
@@ -144,8 +169,15 @@ class _Worker:
 
 
 def _end_with_parent(life: Connection) -> None:
-    """Wait until the other end is closed, be it by the parent or by its death; then end at once."""
+    """Wait until the other end is closed, be it by the parent or by its death; then end, by force if need be."""
     try:
         life.recv()
     except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PARTING_SECONDS)
         os._exit(1)
+
+
+def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the leaving
+    raise KeyboardInterrupt

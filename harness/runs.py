@@ -6,7 +6,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -172,7 +172,7 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
     ended = _times(started) | {"work": dict(since(counted)), "status": "complete"}
     found = manifest | _of_result(cell, manifest, result) | ended
     write_record(cell.runs, cell.key, found, _predictions(dataset, split, result))
-    shutil.rmtree(_unfinished(cell), ignore_errors=True)
+    _forget_unfinished(cell)
     return None
 
 
@@ -221,6 +221,14 @@ def _computed(cell: Cell, dataset: Dataset, split: Split, progress: Progress) ->
 def _unfinished(cell: Cell) -> Path:
     """Return the folder of what a killed process leaves for the next one to go on from."""
     return cell.runs / ".unfinished" / cell.key
+
+
+def _forget_unfinished(cell: Cell) -> None:
+    """Remove what the cell's fit left, and the trial that the end of its time cut short."""
+    shutil.rmtree(_unfinished(cell), ignore_errors=True)
+    with suppress(OSError):  # absent, or other cells have something in it
+        _unfinished(cell).parent.rmdir()
+    cell.shelf.sweep()
 
 
 def material_of(

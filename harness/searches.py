@@ -117,12 +117,14 @@ class Search:
         """Return the mean over the folds, each reported as it is known; those known already are not repeated."""
         images, labels, groups = self.both
         for fold in range(self.folds):
+            last = fold == self.folds - 1
             if fold in judged.reported:
+                judged.report(fold, judged.reported[fold], last=last)
                 continue
             rest, held = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
             model = self.create(**{**self.fixed, **parameters})
             model.fit(images[rest], labels[rest], groups=[groups[row] for row in rest])
-            judged.report(fold, self._score(model, images[held], labels[held]), last=fold == self.folds - 1)
+            judged.report(fold, self._score(model, images[held], labels[held]), last=last)
         return float(np.mean([judged.reported[fold] for fold in range(self.folds)]))
 
     def _score(self, model: Any, images: Images, labels: np.ndarray) -> float:

@@ -13,7 +13,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, sleep
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Claimed", "Shelf", "Study", "Trial", "began", "quiet"]
 
 STARTUP_TRIALS = 5
-"""Trials drawn at random before TPE (Bergstra et al., 2011) sets in; its default of 10 is more than `quick` has."""
+"""Trials, the defaults among them, before TPE (Bergstra et al., 2011) sets in; its default of 10 is half of `paper`.
+
+`quick` has no more than these: it is the defaults and four draws at random.
+"""
 
 MEDIAN_STARTUP = 4
 MEDIAN_WARM_UP = 20  # hundredths of a training, the warm-up of the learning rate
@@ -69,6 +72,18 @@ class Shelf:
     def unfinished(self, number: int) -> Path:
         """Return the folder of what a killed process leaves of the training of a trial."""
         return self.folder / ".unfinished" / self.key / f"trial-{number}"
+
+    def sweep(self) -> None:
+        """Remove what trials left of their trainings, save those that another process runs."""
+        from filelock import Timeout
+
+        of_study = self.unfinished(0).parent
+        for left in of_study.glob("trial-*"):
+            with suppress(Timeout), self.lock(left.name).acquire(timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        for folder in (of_study, of_study.parent):
+            with suppress(OSError):  # absent, or not empty
+                folder.rmdir()
 
     def lock(self, what: str) -> BaseFileLock:
         from filelock import FileLock
@@ -150,16 +165,17 @@ class Claimed:
     def report(self, step: int, value: float, *, last: bool = False) -> None:
         """Keep a value. Raises `TrialPruned` when the trial is not worth going on or the time is up.
 
-        After the last value there is nothing to save any more.
+        After the last value there is nothing to save any more. A value that is known already is not written
+        again, but judged: the process that wrote it may have died before it judged.
         """
-        if step in self.reported:
-            return
-        self.reported[step] = float(value)
+        known = step in self.reported
+        self.reported.setdefault(step, float(value))
         with self.study.writing():
             trial = self.study.running(self.frozen)
-            trial.report(value, step)
-            trial.set_user_attr("seconds", round(self.seconds, 3))
-            if last:
+            if not known:
+                trial.report(value, step)
+                trial.set_user_attr("seconds", round(self.seconds, 3))
+            if last or step < max(self.reported):  # earlier values were judged, or the next was never known
                 return
             if self.number > 0 and self.study.spent_seconds() >= (self.budget.seconds or np.inf):
                 raise TimeIsUp(f"the time is up after {len(self.reported)} reports")

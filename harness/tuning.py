@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -100,17 +101,26 @@ def _stage(number: int, budget: Budget, study: Study) -> tuple[str, float | None
 
 
 def _run(search: Search, claimed: Claimed) -> None:
-    """Carry out a trial and write down how it ended. What stops this process leaves it to the next one."""
+    """Carry out a trial. A folder that cannot be written is no fault of the trial, which is left to the next run."""
+    try:
+        _judge(search, claimed)
+    except RecordError:
+        with suppress(RecordError):  # the disk may be full still; the trial is released in any case
+            claimed.leave()
+        raise
+
+
+def _judge(search: Search, claimed: Claimed) -> None:
+    """Write down how a trial ended. What stops this process leaves it to the next one."""
     try:
         value = search.value(claimed.parameters, claimed)
     except TimeIsUp:
         claimed.leave()
+    except RecordError:
+        raise
     except TrialPruned as reason:
         claimed.end("pruned", reason=str(reason))
-    except RecordError:
-        claimed.release()
-        raise
-    except Exception as error:  # noqa: BLE001 - a model may raise anything; its trial says what
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; its trial says what
         claimed.end("failed", reason=_reason(error))
     except BaseException:
         claimed.leave()
@@ -119,7 +129,7 @@ def _run(search: Search, claimed: Claimed) -> None:
         claimed.end("complete", value)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return one line that says what was raised and, of an error that isn't ours, where."""
     said = " ".join(f"{type(error).__name__}: {error}".split())
     frames = traceback.extract_tb(error.__traceback__)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +58,23 @@ def write_study(cell: Cell, found: Found) -> tuple[Path, Path]:
     paths = folder / f"{name}.png", folder / f"{name}.json"
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        picture(sketch).savefig(paths[0])
-        paths[1].write_text(json.dumps(_data(cell, found), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        with _whole(paths[0]) as temporary:
+            picture(sketch).savefig(temporary, format="png")
+        with _whole(paths[1]) as temporary:
+            text = json.dumps(_data(cell, found), indent=1, ensure_ascii=False)
+            temporary.write_text(text + "\n", "utf-8")
     return paths
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary name that becomes `path` in one piece; of a block that raises nothing stays."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _subtitle(cell: Cell, tuning: Tuning) -> str:

@@ -29,6 +29,13 @@ TimeBudget = Annotated[
     typer.Option(help="Tune each model this long instead, the same for every model: 90s, 10m, 1.5h."),
 ]
 
+Start = Annotated[
+    str | None,
+    typer.Option(
+        help="First stage that networks start from: a name that 'harness pretrain' gave, or a file."
+    ),
+]
+
 
 def names(values: Iterable[str] | None) -> tuple[str, ...]:
     """Return the names of options that may be repeated, joined by commas, or both.

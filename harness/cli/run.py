@@ -59,12 +59,7 @@ def run(
         str | None,
         typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
     ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            help="First stage that networks start from: a name that 'harness pretrain' gave, or a file."
-        ),
-    ] = None,
+    start: options.Start = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int | None,
@@ -83,6 +78,7 @@ def run(
     Finished cells are kept at once: after Ctrl-C or a crash the same command continues, and
     when everything is done it does nothing.
     """
+    from harness.executors import stoppable
     from harness.planning import Request
 
     request = Request(
@@ -102,7 +98,8 @@ def run(
         parameters=options.model_parameters(param or []),
     )
     _check_protocols(request)
-    raise typer.Exit(_run(request, workers, dry_run))
+    with stoppable():
+        raise typer.Exit(_run(request, workers, dry_run))
 
 
 def _models(named: tuple[str, ...], otherwise_all: bool) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def tune(
         str | None,
         typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
     ] = None,
+    start: options.Start = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int, typer.Option(help="Processes that share the trials of a study; one alone is repeatable.")
@@ -58,6 +59,7 @@ def tune(
     Trials are kept in OUT/studies: the same command goes on after Ctrl-C or a crash, a larger budget
     continues a smaller one, commands that run at once share the trials, and 'harness run' takes the choice up.
     """
+    from harness.executors import stoppable
     from harness.planning import Request
 
     request = Request(
@@ -70,12 +72,14 @@ def tune(
         trials=trials,
         time_budget=options.time_budget(time_budget),
         backbone=backbone,
+        start=start,
         device=device,
         data_root=data_root,
         skip_bad=skip_bad,
         parameters=options.model_parameters(param or []),
     )
-    raise typer.Exit(_tune(request, workers))
+    with stoppable():
+        raise typer.Exit(_tune(request, workers))
 
 
 def _tune(request: Request, workers: int) -> int:
@@ -88,6 +92,10 @@ def _tune(request: Request, workers: int) -> int:
     executor = executor_of(workers, tune_cell)
     with Live() as live:
         plan = make_plan(request, progress=live.stage)
+    for warning in dict.fromkeys(plan.warnings):
+        say(f"note: {warning}", style="yellow")
+    for reason in plan.skipped:
+        say(f"left out: {reason}", style="yellow")
     cells = _cells(plan)
     failures = [*plan.problems]
     for number, cell in enumerate(cells, start=1):

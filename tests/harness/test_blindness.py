@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from harness.execution import Material, run_model
 from harness.protocols import make_splits
 from harness.runs import material_of
 from harness.studies import Shelf
-from harness.types import Split
+from harness.types import Sample, Split
 
 
 @pytest.fixture
@@ -38,13 +39,14 @@ def material(dataset: Dataset, split: Split) -> Material:
 
 
 def reachable(thing: Any, seen: set[int]) -> Iterator[Any]:
-    """Everything that can be got at from a thing by attributes, keys and items, private ones too."""
-    if id(thing) in seen or isinstance(thing, str | bytes | int | float | type | None.__class__):
+    """Everything that can be got at from a thing by attributes, keys, items and closures, private ones too."""
+    if id(thing) in seen or isinstance(thing, str | bytes | int | float | type | ModuleType | None.__class__):
         return
     seen.add(id(thing))
     yield thing
     inside = [*vars(thing).values()] if hasattr(thing, "__dict__") else []
     inside += [getattr(thing, name) for name in getattr(type(thing), "__slots__", ()) if hasattr(thing, name)]
+    inside += [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
     if isinstance(thing, dict):
         inside += [*thing.keys(), *thing.values()]
     elif isinstance(thing, list | tuple | set | frozenset):
@@ -52,6 +54,31 @@ def reachable(thing: Any, seen: set[int]) -> Iterator[Any]:
     for value in inside:
         if not callable(value) or hasattr(value, "__dict__"):
             yield from reachable(value, seen)
+
+
+def whole_numbers(thing: Any) -> list[int] | None:
+    """The numbers of a sequence or an array of whole numbers, in one row; None for anything else."""
+    if isinstance(thing, np.ndarray):
+        return thing.ravel().tolist() if thing.dtype.kind in "iu" else None
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    if isinstance(thing, list | tuple) and all(isinstance(v, int | np.integer) for v in thing):
+        return [int(v) for v in thing]
+    return None
+
+
+def told(thing: Any, dataset: Dataset, split: Split) -> list[Any]:
+    """What can be reached from a thing and tells labels of the test part."""
+    rows, hidden = dataset.rows(split.test).tolist(), set(split.test)
+    labels = dataset.labels[rows].tolist()
+    found = []
+    for each in reachable(thing, set()):
+        numbers = whole_numbers(each) or []
+        if len(numbers) == len(dataset.samples):
+            numbers = [numbers[row] for row in rows]
+        if numbers == labels or (isinstance(each, Sample) and each.id in hidden and each.label != -1):
+            found.append(each)
+    return found
 
 
 def test_asking_for_the_test_part_while_tuning_raises(material: Material) -> None:
@@ -67,16 +94,31 @@ def test_no_test_label_is_anywhere_in_the_material(
 ) -> None:
     rows = dataset.rows(split.test)
     assert set(material.labels[rows].tolist()) == {-1}
-    found = list(reachable(material, set()))
-    assert any(isinstance(thing, Dataset) for thing in found)  # the walk gets as far as the caches
+    found = [thing for thing in reachable(material, set()) if isinstance(thing, Dataset)]
+    assert found  # the walk gets as far as the caches
     for thing in found:
-        if isinstance(thing, Dataset):
-            assert {thing.samples[row].label for row in rows} == {-1}
-            assert set(thing.labels[rows].tolist()) == {-1}
-        elif (
-            isinstance(thing, np.ndarray) and thing.shape == dataset.labels.shape and thing.dtype == np.int64
-        ):
-            assert set(thing[rows].tolist()) == {-1}
+        assert {thing.samples[row].label for row in rows} == {-1}
+        assert set(thing.labels[rows].tolist()) == {-1}
+    assert told(material, dataset, split) == []
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda dataset, rows: dataset,
+        lambda dataset, rows: {"of": [dataset.samples[rows[3]]]},
+        lambda dataset, rows: dataset.labels.tolist(),
+        lambda dataset, rows: dataset.labels.astype(np.int8)[:, None],
+        lambda dataset, rows: tuple(dataset.labels[rows]),
+        lambda dataset, rows: {s.id: s.label for s in dataset.samples},
+        lambda dataset, rows: lambda: dataset.labels[rows],
+    ],
+)
+def test_a_test_label_that_is_anywhere_is_found(
+    material: Material, dataset: Dataset, split: Split, leak: Callable[[Dataset, np.ndarray], Any]
+) -> None:
+    vars(material.store)["_somewhere"] = leak(dataset, dataset.rows(split.test))
+    assert told(material, dataset, split)
 
 
 def test_hiding_labels_keeps_the_content_and_the_dataset_itself(dataset: Dataset, split: Split) -> None:

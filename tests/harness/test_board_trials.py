@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from harness.board_trials import tried_in
 from harness.budgets import Budget
+from harness.errors import RecordError
 
 
 def tuned(trials: int, pruned: int = 0, failed: int = 0, **budget: float) -> dict:
@@ -16,6 +19,15 @@ def said(*manifests: dict) -> str:
 def test_a_row_without_cells_says_nothing_and_an_untuned_one_nought() -> None:
     assert tried_in([]) is None
     assert said({"tuning": None}) == "0"
+
+
+@pytest.mark.parametrize("budget", [{"watts": 5}, "an hour", [3]])
+def test_a_budget_of_somebody_else_is_one_line_that_names_the_record(budget: object) -> None:
+    foreign = {"key": "abc", "tuning": {"trials": 5, "budget": budget}}
+    with pytest.raises(
+        RecordError, match="record 'abc': its tuning has the budget .*expected trials or seconds"
+    ):
+        tried_in([foreign])
 
 
 def test_records_of_before_have_trials_alone() -> None:

@@ -22,6 +22,10 @@ FAR = (150, 152, 160, 162, 180, 182, 200, 202)
 """Brightnesses that the default level tells nothing of."""
 
 
+MANY = (*range(10, 60, 2), *range(110, 160, 2))
+"""Brightnesses with folds that are alike enough for a worse trial to be told from a better one."""
+
+
 class Threshold:
     """Predicts class 1 where the mean is above `level`; `fits` counts how often it was fitted."""
 
@@ -67,6 +71,13 @@ def search(
 class Failing(Threshold):
     def fit(self, images: Images, labels: np.ndarray, **_: Any) -> Threshold:
         raise ValueError("no such luck")
+
+
+class Leaving(Threshold):
+    def predict_proba(self, images: Images) -> np.ndarray:
+        if self.level == 100.0:
+            raise SystemExit("bye")
+        return super().predict_proba(images)
 
 
 class SometimesFailing(Threshold):
@@ -130,6 +141,12 @@ def test_one_failed_trial_is_recorded_with_its_place_and_the_search_goes_on() ->
     )
     assert (found.trials, found.failed) == (4, 1)
     assert found.best_trial > 0
+
+
+def test_a_trial_that_exits_has_failed_and_the_search_goes_on() -> None:
+    found = tune(search(Leaving), Budget(4), seed=0)
+    assert (found.trials, found.failed) == (4, 1)
+    assert str(found.history[0].failure).startswith("SystemExit: bye (test_tuning.py")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +261,7 @@ def test_a_training_that_is_worse_than_the_median_is_stopped_and_never_chosen() 
 
 
 def test_folds_that_are_worse_than_the_best_ones_stop_a_trial_after_three() -> None:
-    found = tune(search(levels=(*range(10, 60, 2), *range(110, 160, 2))), Budget(12), seed=0)
+    found = tune(search(levels=MANY), Budget(12), seed=0)
     lengths = {t.state: len(t.intermediate) for t in found.history}
     assert lengths["complete"] == 5
     assert lengths["pruned"] in (3, 4)
@@ -318,6 +335,35 @@ def test_a_journal_cut_anywhere_gives_the_same_choice_in_the_end(shelf: Shelf) -
         assert settled(tune(search(levels=FAR), Budget(5), seed=0, shelf=shelf)) == settled(whole), share
 
 
+@pytest.mark.parametrize("of", ["folds", "looks"])
+def test_a_process_that_dies_after_any_line_changes_no_trial(shelf: Shelf, of: str) -> None:
+    """Cut after each line, also between a value and the end that it means for its trial."""
+    searched = search(Trained, levels=FAR) if of == "looks" else search(levels=MANY)
+    whole = tune(searched, Budget(6), seed=0, shelf=shelf)
+    assert whole.pruned > 0
+    lines = shelf.journal.read_bytes().splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        shelf.journal.write_bytes(b"".join(lines[:count]))
+        assert settled(tune(searched, Budget(6), seed=0, shelf=shelf)) == settled(whole), count
+
+
+def test_a_trial_whose_last_value_is_known_is_not_stopped_any_more(shelf: Shelf) -> None:
+    space = tuning._Space(search())
+    for value, ends in ((0.9, True), (0.1, False)):
+        claimed = Study(shelf, seed=0, by_folds=True).claim(Budget(2), space.defaults, space.ask, float)
+        assert claimed is not None
+        for fold in range(5):
+            claimed.report(fold, value, last=True)
+        if ends:
+            claimed.end("complete", value)
+        claimed.release()
+    claimed = Study(shelf, seed=0, by_folds=True).claim(Budget(2), space.defaults, space.ask, float)
+    assert claimed is not None
+    for fold, value in dict(claimed.reported).items():
+        claimed.report(fold, value, last=fold == 4)  # raises when it is judged as if more were to come
+    assert list(claimed.reported.values()) == [0.1] * 5
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -360,6 +406,36 @@ def test_a_disk_that_is_full_in_a_trial_stops_the_search_and_not_the_trial(
     assert settled(tune(search(levels=FAR), Budget(5), seed=0, shelf=shelf)) == settled(
         tune(search(levels=FAR), Budget(5), seed=0)
     )
+
+
+def test_a_disk_that_is_full_for_a_moment_is_no_death(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    from optuna.storages.journal import JournalFileBackend
+
+    written, refused = JournalFileBackend.append_logs, []
+
+    def full(self: Any, logs: list[dict[str, Any]]) -> None:
+        if not refused and "intermediate_value" in logs[0]:
+            refused.append(logs)
+            raise OSError(28, "No space left on device")
+        written(self, logs)
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", full)
+    with pytest.raises(RecordError, match="No space left on device"):
+        tune(search(levels=FAR), Budget(3), seed=0, shelf=shelf)
+    assert refused
+    assert journal(shelf)[-1]["user_attr"] == {"left": True}
+
+
+def test_what_trials_left_is_swept_away_but_for_those_that_somebody_runs(shelf: Shelf) -> None:
+    for number in (1, 2):
+        shelf.unfinished(number).mkdir(parents=True)
+        (shelf.unfinished(number) / "state").touch()
+    with shelf.lock("trial-2"):
+        shelf.sweep()
+        assert [p.name for p in shelf.unfinished(2).parent.iterdir()] == ["trial-2"]
+    shelf.sweep()
+    assert not (shelf.folder / ".unfinished").exists()
+    shelf.sweep()  # there need be nothing
 
 
 def test_a_trial_that_always_takes_its_process_with_it_has_failed_in_the_end(shelf: Shelf) -> None:
