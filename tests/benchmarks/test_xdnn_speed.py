@@ -31,9 +31,11 @@ TRAINING_RATIO, PREDICTION_RATIO = 100, 40
 ORACLE_QUERIES = 31
 """The loop takes its queries one by one, each as long as the next: a sixteenth of them stands for all."""
 
-REFIT_LIMIT, RELEASED_LIMIT = 1.0, 1.9
+REFIT_LIMIT, RELEASED_LIMIT = 0.80 * 1.15, 1.02 * 1.15
 """How many times as long as the frozen kernels a fit may take: with a given product, and of the released variant.
-Measured, on one thread: 0.64 to 0.89, and 1.0 to 1.4. `test_speed` has the fit without a given product."""
+The median of six comparisons in three processes each: 0.79 to 0.91, and 1.01 to 1.16, on one thread beside other
+jobs (2026-11-26). So the slack is 15 %, twice that of `workloads`: what moves 65 MB a fit feels its neighbours.
+`test_speed` has the fit without a given product."""
 
 ROUNDS = 15
 
