@@ -1,6 +1,6 @@
 """How often the speed gate is wrong: comparisons of equal functions, and of functions made 15 % slower.
 
-    python docs/studies/benchmarks.py [--equal 80,40,80] [--unchanged 20] [--planted 20] [--only scorer]
+    python docs/studies/benchmarks.py [--equal 80,40,80] [--unchanged 20] [--planted 20] [--promised 3] [--only scorer]
 
 The functions, kernels and limits are those of tests/benchmarks. The output is in docs/benchmarks.md.
 """
@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "benchmarks"))
 
 import workloads
-from workloads import SLACK, Workload
+from workloads import LONG_LOOKS, SLACK, Workload
 
 from harness.bench import Comparison, compare, slowed
 
@@ -39,7 +39,8 @@ def main() -> None:
         "--unchanged", type=int, default=20, help="comparisons of each function with its kernel"
     )
     parser.add_argument("--planted", type=int, default=20, help="comparisons of each function made slower")
-    parser.add_argument("--only", help="one of xdnn-fit, scorer, feature-cache")
+    parser.add_argument("--promised", type=int, default=3, help="comparisons of extraction and training")
+    parser.add_argument("--only", help="one of xdnn-fit, scorer, feature-cache, extraction, training")
     asked = parser.parse_args()
     equal = [int(n) for n in asked.equal.split(",")]
     print(f"load when it began: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -66,18 +67,44 @@ def main() -> None:
                 asked.planted,
                 lambda seed, w=workload, f=slow: w.compared(f, seed=seed),
             )
+    if asked.promised and asked.only in (None, "extraction", "training"):
+        promised(asked.only, asked.promised)
     print(f"load when it ended: {os.getloadavg()[0]:.1f}")
+
+
+def promised(only: str | None, n: int) -> None:
+    with home() as folder:
+        made = {
+            "extraction": lambda: workloads.extraction(folder / "dataset", folder / "cache"),
+            "training": workloads.training,
+        }
+        for name, make in made.items():
+            if only in (None, name):
+                workload = make()
+                show(
+                    name,
+                    "unchanged",
+                    workload.limit,
+                    n,
+                    lambda seed, w=workload: w.compared(seed=seed, looks=LONG_LOOKS),
+                )
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ.update(TORCH_HOME=str(folder / "torch"), HARNESS_CACHE=str(folder / "cache"))
+        yield folder
 
 
 @contextmanager
 def made() -> Iterator[list[Workload]]:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        os.environ.update(TORCH_HOME=str(home / "torch"), HARNESS_CACHE=str(home / "cache"))
+    with home() as folder:
         yield [
             workloads.xdnn_fit(),
             workloads.scorer(),
-            workloads.feature_cache(home / "dataset", home / "cache"),
+            workloads.feature_cache(folder / "dataset", folder / "cache"),
         ]
 
 

@@ -51,7 +51,8 @@ def resolved(repository: Path, ref: str) -> Commit:
 
 def is_dirty(repository: Path) -> bool:
     """Return whether the working tree differs from its commit, new files included."""
-    return bool(_git(repository, "status", "--porcelain").strip())
+    # Otherwise `git status` writes the index anew, which is the repository's.
+    return bool(_git(repository, "status", "--porcelain", environment={"GIT_OPTIONAL_LOCKS": "0"}).strip())
 
 
 @contextmanager

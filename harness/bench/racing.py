@@ -1,10 +1,14 @@
-"""The workloads of a suite timed: in one tree, or in two, round by round in turn."""
+"""The workloads of a suite timed: in one tree, or in two, round by round in turn.
+
+Where a process's memory happens to lie makes a few percent that no number of rounds in it averages away. So the
+rounds are shared out to several pairs of processes, one pair after the other, and each pair counts once.
+"""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +20,16 @@ from harness.bench.sides import Refused, Side, Tree, opened
 from harness.errors import NothingMeasured, UsageError
 from harness.types import Progress
 
-__all__ = ["Race", "Timing", "raced", "workloads_of"]
+__all__ = ["LEAST_ROUNDS", "Race", "Timing", "raced", "workloads_of"]
 
-SESSIONS = 2
-"""Pairs of processes that share the rounds: where a process's memory happens to lie can make a few percent."""
+LEAST_ROUNDS = 6
+"""Rounds, and so pairs of processes, below which the sign test has no interval of 95 %."""
+
+LEAST_PAIRS = 10
+"""With as many pairs, the interval leaves out the outermost on each side: one disturbed process decides nothing."""
+
+ROUNDS_A_PAIR = 5
+"""More rounds than this go to a further pair of processes, since more in the same one say little more."""
 
 INTERVAL_MISS = 0.025
 """To each side: an interval of 95 %."""
@@ -54,7 +64,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class Race:
-    """What was found of one workload; `failure` and `other_failure` say why a side has no timing."""
+    """What was found of one workload; `failure` and `other_failure` say why a side has no timing.
+
+    `sessions` holds ours over the other's time of each round, for each pair of processes.
+    """
 
     name: str
     about: str
@@ -62,7 +75,12 @@ class Race:
     other: Timing | None = None
     failure: str | None = None
     other_failure: str | None = None
-    ratios: list[float] = field(default_factory=list)
+    sessions: list[list[float]] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        """One of each pair of processes, the median of its rounds: these are independent, rounds are not."""
+        return [median(session) for session in self.sessions]
 
     @property
     def bounds(self) -> Bounds | None:
@@ -79,7 +97,9 @@ class Race:
             return "measured"
         low, ratio, high = self.bounds
         if math.isinf(low):
-            return f"not settled: {len(self.ratios)} rounds are too few for an interval"
+            return (
+                f"not settled: {len(self.ratios)} rounds are too few for an interval, it takes {LEAST_ROUNDS}"
+            )
         if low > 1 + NOTHING:
             return f"slower by {ratio - 1:.0%}"
         if high < 1 - NOTHING:
@@ -105,74 +125,117 @@ def workloads_of(tree: Tree, suite: Path) -> dict[str, str]:
 
 def raced(
     names: dict[str, str], ours: Tree, other: Tree | None, suite: Path, rounds: int, progress: Progress
-) -> Iterator[Race]:
-    """Yield what was found of each workload, as it is found."""
-    sessions = min(SESSIONS, rounds)
-    with ExitStack() as stack:
-        pairs = [_pair(stack, ours, other, suite) for _ in range(sessions)]
-        for number, (name, about) in enumerate(names.items()):
-            progress(f"measuring {name}", number / len(names))
-            shares = [rounds // sessions + (k < rounds % sessions) for k in range(sessions)]
-            yield _raced(name, about, suite, pairs, shares)
-
-
-def _pair(stack: ExitStack, ours: Tree, other: Tree | None, suite: Path) -> list[Side]:
+) -> list[Race]:
+    """Return what was found of each workload. One that fails is a race that says so; the others go on."""
     trees = [ours] if other is None else [ours, other]
-    sides = [stack.enter_context(opened(tree, suite)) for tree in trees]
-    for side in sides:
+    heats = [_Heat(name, about, suite, len(trees)) for name, about in names.items()]
+    shares = _shares(rounds)
+    for session, share in enumerate(shares):
+        with ExitStack() as stack:
+            pair = _Pair(trees, suite, stack)
+            for number, heat in enumerate(heats, start=session * len(heats)):
+                progress(
+                    f"measuring {heat.name}, processes {session + 1} of {len(shares)}",
+                    number / (len(shares) * len(heats)),
+                )
+                heat.run(pair.running(), share)
+    return [heat.found() for heat in heats]
+
+
+def _shares(rounds: int) -> list[int]:
+    """Return how many rounds each pair of processes takes.
+
+    >>> _shares(20), _shares(4), _shares(41)
+    ([2, 2, 2, 2, 2, 2, 2, 2, 2, 2], [1, 1, 1, 1], [5, 4, 4, 4, 4, 4, 4, 4, 4, 4])
+    """
+    pairs = min(rounds, max(LEAST_PAIRS, rounds // ROUNDS_A_PAIR))
+    return [rounds // pairs + (k < rounds % pairs) for k in range(pairs)]
+
+
+class _Pair:
+    """A process for each tree; one that ended is started anew when it is next asked for."""
+
+    def __init__(self, trees: Sequence[Tree], suite: Path, stack: ExitStack) -> None:
+        self._suite, self._stack = suite, stack
+        self._sides = [self._started(tree) for tree in trees]
+
+    def running(self) -> list[Side]:
+        self._sides = [self._started(side.tree) if side.ended else side for side in self._sides]
+        return self._sides
+
+    def _started(self, tree: Tree) -> Side:
+        side = self._stack.enter_context(opened(tree, self._suite))
         try:
             side.load()
         except Refused as error:
             raise UsageError(
-                f"suite {str(suite)!r} cannot be loaded with {side.tree.name}: {error}"
+                f"suite {str(self._suite)!r} cannot be loaded with {tree.name}: {error}"
             ) from error
-    return sides
+        return side
 
 
-def _raced(name: str, about: str, suite: Path, pairs: Sequence[list[Side]], shares: Sequence[int]) -> Race:
-    order = random.Random(name)
-    seconds: list[list[float]] = [[] for _ in pairs[0]]
-    failures: list[str | None] = [None for _ in pairs[0]]
-    for sides, share in zip(pairs, shares, strict=True):
-        prepared = _prepared(name, suite, sides, failures)
-        if failures[0] is not None:
-            return Race(name, about, failure=failures[0])
-        running = [place for place, found in enumerate(prepared) if found is not None]
+class _Heat:
+    """A workload on its way: what each place (0 ours, 1 the other) took, or why it has no timing."""
+
+    def __init__(self, name: str, about: str, suite: Path, places: int) -> None:
+        self.name, self._about, self._suite = name, about, suite
+        self._order = random.Random(name)
+        self._failures: list[str | None] = [None] * places
+        self._said: list[dict[str, Any]] = [{}] * places
+        self._seconds: list[list[list[float]]] = [[] for _ in range(places)]
+
+    def run(self, sides: Sequence[Side], share: int) -> None:
+        """Take a share of the rounds with these processes."""
+        for place in self._alive():
+            self._prepare(place, sides)
+        for place in self._alive():
+            self._seconds[place].append([])
         for _ in range(share):
-            order.shuffle(running)
-            for place in running:
-                seconds[place].append(sides[place].sample(name, _calls(prepared))["cpu"])
-    ours, *others = [
-        None if found is None or failure is not None else Timing(of_side, found["images"], found["work"])
-        for of_side, found, failure in zip(seconds, prepared, failures, strict=True)
-    ]
-    if not others or others[0] is None:
-        return Race(name, about, ours, other_failure=failures[-1])
-    ratios = [mine / theirs for mine, theirs in zip(*seconds, strict=True)]
-    return Race(name, about, ours, others[0], ratios=ratios)
+            places = self._alive()
+            self._order.shuffle(places)
+            for place in places:
+                self._sample(place, sides[place])
 
+    def found(self) -> Race:
+        if self._failures[0] is not None:
+            return Race(self.name, self._about, failure=self._failures[0])
+        ours, *others = [self._timing(place) for place in range(len(self._failures))]
+        if not others or others[0] is None:
+            return Race(self.name, self._about, ours, other_failure=self._failures[-1])
+        sessions = [
+            [mine / theirs for mine, theirs in zip(*of_pair, strict=True)]
+            for of_pair in zip(*self._seconds, strict=True)
+        ]
+        return Race(self.name, self._about, ours, others[0], sessions=sessions)
 
-def _prepared(
-    name: str, suite: Path, sides: Sequence[Side], failures: list[str | None]
-) -> list[dict[str, Any] | None]:
-    """Return what each side said of a workload it prepared; note in `failures` why one did not, then or earlier."""
-    prepared: list[dict[str, Any] | None] = []
-    for place, side in enumerate(sides):
-        found = None
-        if failures[place] is None and failures[0] is None:
-            try:
-                found = side.prepare(name, _calls(prepared) if prepared else None)
-                _check_source(found["files"], suite, side.tree, [each.tree for each in sides])
-            except (Refused, NothingMeasured) as error:
-                found, failures[place] = None, str(error)
-        prepared.append(found)
-    return prepared
+    def _alive(self) -> list[int]:
+        """Return the places that are still timed: none when ours fails."""
+        if self._failures[0] is not None:
+            return []
+        return [place for place, failure in enumerate(self._failures) if failure is None]
 
+    def _prepare(self, place: int, sides: Sequence[Side]) -> None:
+        if self._failures[0] is not None:
+            return
+        side = sides[place]
+        try:
+            said = side.prepare(self.name, None if place == 0 else self._said[0]["calls"])
+            _check_source(said["files"], self._suite, side.tree, [each.tree for each in sides])
+            self._said[place] = said
+        except (Refused, NothingMeasured) as error:
+            self._failures[place] = str(error)
 
-def _calls(prepared: Sequence[dict[str, Any] | None]) -> int:
-    assert prepared[0] is not None
-    calls: int = prepared[0]["calls"]
-    return calls
+    def _sample(self, place: int, side: Side) -> None:
+        try:
+            self._seconds[place][-1].append(side.sample(self.name, self._said[0]["calls"])["cpu"])
+        except Refused as error:
+            self._failures[place] = str(error)
+
+    def _timing(self, place: int) -> Timing | None:
+        if self._failures[place] is not None:
+            return None
+        seconds = [each for of_pair in self._seconds[place] for each in of_pair]
+        return Timing(seconds, self._said[place]["images"], self._said[place]["work"])
 
 
 def _check_source(files: Sequence[str], suite: Path, own: Tree, trees: Sequence[Tree]) -> None:

@@ -11,15 +11,20 @@ from harness.bench.racing import Race, Timing
 __all__ = ["as_json", "as_markdown", "as_table"]
 
 COLUMNS = ("workload", "ms", "spread", "images/s", "work of a call")
+LEGEND = (
+    "ratio: the time here over that before, its median over pairs of processes, each of which counts once; "
+    "the interval covers what differs between processes and between rounds"
+)
 PAIRED = ("workload", "ms", "before", "ratio", "95 % interval", "work of a call", "verdict")
 
 
 def as_table(races: Sequence[Race], *, paired: bool, format_: str = "simple") -> str:
-    """Return one line a workload, in one of the formats of tabulate."""
+    """Return one line a workload, in one of the formats of tabulate; below it, what a ratio is."""
     from tabulate import tabulate
 
     lines = [_paired_line(race) if paired else _line(race) for race in races]
-    return tabulate(lines, headers=PAIRED if paired else COLUMNS, tablefmt=format_, disable_numparse=True)
+    table = tabulate(lines, headers=PAIRED if paired else COLUMNS, tablefmt=format_, disable_numparse=True)
+    return f"{table}\n\n{LEGEND}" if paired else table
 
 
 def as_markdown(races: Sequence[Race], title: str, *, paired: bool) -> str:
@@ -80,7 +85,8 @@ def _entry(race: Race) -> dict[str, Any]:
         "verdict": race.verdict,
         "ratio": ratio,
         "interval": [low, high] if settled else None,
-        "rounds": len(race.ratios),
+        "ratios": race.ratios,
+        "rounds": sum(len(session) for session in race.sessions),
         "ours": _timing(race.ours),
         "other": _timing(race.other),
     }

@@ -50,6 +50,10 @@ class Side:
         self._process = process
         self._errors = errors
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def load(self) -> dict[str, str]:
         """Return the workloads of the suite: what each is about, by its name."""
         found: dict[str, str] = self._ask("load")["workloads"]

@@ -30,6 +30,7 @@ class Served:
         self._sampling = sampling
         self._functions: dict[str, Callable[[], Any]] = {}
         self._prepared: dict[str, Callable[[], Any]] = {}
+        self._work: dict[str, int] = {}
 
     def answer(self, request: Answer) -> Answer:
         return getattr(self, request.pop("do"))(**request)
@@ -56,7 +57,7 @@ class Served:
         function()  # what is filled only once is not the work
         before = _counts()
         result = function()
-        work = {what: n - before.get(what, 0) for what, n in _counts().items() if n != before.get(what, 0)}
+        work = _moved_since(before)
         if result is None and not work:
             raise ValueError("it measures nothing: its function returned nothing and moved no counter")
         try:
@@ -64,11 +65,19 @@ class Served:
         except ValueError as error:
             raise ValueError(f"it measures nothing: {error}") from error
         self._prepared = {name: function}  # one at a time: the memory of the last is free
+        self._work = work
         return {"calls": calls, "images": images, "work": work, "files": _files()}
 
     def sample(self, name: str, calls: int) -> Answer:
+        """Return seconds a call, of calls that did the work of the one that was prepared."""
+        before = _counts()
         with self._sampling.undisturbed():
             sample = self._sampling.sampled(self._prepared[name], calls)
+        moved, expected = _moved_since(before), {what: calls * n for what, n in self._work.items()}
+        if moved != expected:
+            raise ValueError(
+                f"it measures nothing: {calls} timed calls counted {moved}, expected {expected} after the first"
+            )
         return {"cpu": sample.cpu, "wall": sample.wall}
 
 
@@ -94,6 +103,10 @@ def _files() -> list[str]:
 def _counts() -> dict[str, int]:
     counters = sys.modules.get("harness.counters")
     return dict(counters.snapshot()) if counters is not None else {}
+
+
+def _moved_since(before: dict[str, int]) -> dict[str, int]:
+    return {what: n - before.get(what, 0) for what, n in _counts().items() if n != before.get(what, 0)}
 
 
 def _said(error: BaseException) -> str:

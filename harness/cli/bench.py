@@ -81,20 +81,24 @@ def bench(
         typer.echo(note, err=True)
         try:
             with Live() as live:
-                races = list(raced(found, ours, other, path, rounds, live.stage))
+                races = raced(found, ours, other, path, rounds, live.stage)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing is left of the other commit") from None
     _publish(races, note, json_file, paired=other is not None)
-    raise typer.Exit(_exit_code(races, fail_above))
+    raise typer.Exit(_exit_code(races, fail_above, paired=other is not None))
 
 
 def _check(against: str | None, rounds: int, fail_above: float | None) -> None:
+    from harness.bench.racing import LEAST_ROUNDS
+
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: expected at least 1")
     if fail_above is not None and against is None:
         raise UsageError("--fail-above needs --against: alone there is no ratio")
     if fail_above is not None and not fail_above > 1:
         raise UsageError(f"--fail-above {fail_above:g}: expected a ratio above 1, such as 1.15")
+    if fail_above is not None and rounds < LEAST_ROUNDS:
+        raise UsageError(f"--fail-above needs at least {LEAST_ROUNDS} --rounds for an interval")
 
 
 def _suite(path: Path | None) -> Path:
@@ -158,10 +162,15 @@ def _writing(path: Path, how: str) -> Iterator[None]:
         ) from error
 
 
-def _exit_code(races: list[Race], fail_above: float | None) -> int:
-    """Return 1 when a workload is surely above the limit. Raises `NothingMeasured` for one that fails here."""
+def _exit_code(races: list[Race], fail_above: float | None, *, paired: bool) -> int:
+    """Return 1 when a workload is surely above the limit.
+
+    Raises `NothingMeasured` for a workload that fails here, and where none ran on both commits.
+    """
     failed = [race for race in races if race.failure is not None]
     if failed:
         raise NothingMeasured(f"workload {failed[0].name!r} {failed[0].verdict}")
+    if paired and all(race.bounds is None for race in races):
+        raise NothingMeasured("no workload ran on both commits: nothing was compared")
     above = [race for race in races if fail_above and race.bounds and race.bounds[0] > fail_above]
     return 1 if above else 0

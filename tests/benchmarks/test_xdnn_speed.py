@@ -31,9 +31,11 @@ TRAINING_RATIO, PREDICTION_RATIO = 100, 40
 ORACLE_QUERIES = 31
 """The loop takes its queries one by one, each as long as the next: a sixteenth of them stands for all."""
 
-REFIT_LIMIT, RELEASED_LIMIT = 1.0, 1.9
+REFIT_LIMIT, RELEASED_LIMIT = 0.80 * 1.15, 1.02 * 1.15
 """How many times as long as the frozen kernels a fit may take: with a given product, and of the released variant.
-Measured, on one thread: 0.64 to 0.89, and 1.0 to 1.4. `test_speed` has the fit without a given product."""
+The median of six comparisons in three processes each: 0.79 to 0.91, and 1.01 to 1.16, on one thread beside other
+jobs (2026-11-26). So the slack is 15 %, twice that of `workloads`: what moves 65 MB a fit feels its neighbours.
+`test_speed` has the fit without a given product."""
 
 ROUNDS = 15
 
@@ -115,7 +117,8 @@ def test_prediction_is_forty_times_faster_than_the_loop_and_gives_the_same(data,
 
 def test_a_fit_with_a_given_product_takes_hardly_longer_than_a_bare_kernel(data, benchmark, capsys):
     X, y, _ = data
-    gram, products = X @ X.T, [X[y == k] @ X[y == k].T for k in (0, 1)]
+    units = X / np.linalg.norm(X, axis=1, keepdims=True)
+    gram, products = X @ X.T, [units[y == k] @ units[y == k].T for k in (0, 1)]
     benchmark.pedantic(lambda: XDNN().fit(X, y, gram=gram), rounds=3)
     found = compare(
         lambda: kernels.xdnn_refit(X, y, products),

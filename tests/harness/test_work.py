@@ -10,6 +10,7 @@ import torch
 import toys
 from torchvision import models
 
+from harness.bench import default_suite
 from harness.counters import COUNTED, since, snapshot
 from harness.executors import executor_of
 from harness.planning import Request, make_plan
@@ -89,6 +90,15 @@ def test_real_images_are_decoded_and_embedded_once(tmp_path: Path, dataset: str)
     first = work_of(heads(dataset, tmp_path, seeds=3, trials=2, recipe="quick"), workers=2)
     assert first == once(IMAGES[dataset], 224)
     assert work_of(heads(dataset, tmp_path, seeds=5, trials=2, recipe="quick"), workers=2) == {}
+
+
+@pytest.mark.parametrize("name", ["bench_xdnn_fit", "bench_svm_fit"])
+def test_each_timed_fit_of_the_default_suite_multiplies_its_features(name: str) -> None:
+    fit, _ = getattr(default_suite, name)()
+    before = snapshot()
+    fit()
+    fit()
+    assert since(before) == {"grams": 2}
 
 
 def network(card: Path, out: Path, seeds: int) -> Request:
