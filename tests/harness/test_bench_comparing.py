@@ -82,7 +82,7 @@ class TestComparison:
             time.sleep(0.001)
             return product()
 
-        found = compare(product, sleepy, limit=1.3)
+        found = compare(product, sleepy, limit=1.3, looks=(16,))
         assert not found.passed, found
         assert found.wall_ratio > 2
 
