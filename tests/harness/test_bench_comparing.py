@@ -140,8 +140,8 @@ def test_a_sample_holds_as_many_calls_as_the_clock_needs() -> None:
 @pytest.mark.slow
 def test_a_slowed_function_spends_its_share_on_average() -> None:
     slow = slowed(product, 0.5, lambda: A[:4] @ A)
-    bare = min(_seconds(product, 200) for _ in range(3))
-    assert 1.2 < min(_seconds(slow, 200) for _ in range(3)) / bare < 1.9
+    ratios = [_seconds(slow, 100) / _seconds(product, 100) for _ in range(11)]
+    assert 1.15 < np.median(ratios) < 2.5  # wide: other jobs share the caches of the processor
 
 
 def _seconds(function: Callable[[], Any], calls: int) -> float:
