@@ -385,10 +385,15 @@ def facts(board: Board) -> list[tuple[str, str]]:
         ("Images", f"{images}{tested}" if images else "no cell is finished"),
         ("Reading", _own_reading(board) if board.classes else ""),
         ("Intervals", _intervals_text(board)),
-        ("Ran", "; ".join([seeds, *board.devices]) if board.seeds else ""),
+        ("Ran", "; ".join([seeds, *board.devices, *_no_gpu(board.devices)]) if board.seeds else ""),
         ("Versions", ", ".join(f"{name} {' / '.join(v)}" for name, v in board.versions.items())),
         ("Licence of the images", board.licence or ""),
         ("Older records", f"{board.superseded}, superseded by newer ones" if board.superseded else ""),
         *(("Caution", caution) for caution in board.cautions),
     ]
     return [(what, text) for what, text in said if text]
+
+
+def _no_gpu(devices: Sequence[str]) -> list[str]:
+    """Say so where no row had a graphics card."""
+    return ["no GPU"] if all(device.startswith("cpu") for device in devices) else []

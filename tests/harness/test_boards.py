@@ -115,6 +115,11 @@ def test_versions_and_devices_are_told_with_all_their_values():
     assert "Ran: seed 0; cpu (made, 1 thread); cuda (H100)" in told(board)
 
 
+def test_a_board_without_a_graphics_card_says_so():
+    (board,) = build_boards([record_of(GOOD)], {})
+    assert "Ran: seed 0; cpu (made, 1 thread); no GPU" in told(board)
+
+
 def test_the_rule_is_told_with_its_numbers():
     (board,) = build_boards([record_of([[50, 10], [5, 35]])], {})
     assert "must exceed that class's share of the 100 test images, 60.0 %" in " ".join(legend(board))
