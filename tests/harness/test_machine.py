@@ -270,7 +270,8 @@ def test_a_graphics_card_is_asked_for_its_own_peak(monkeypatch):
 
     reset = []
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: {"cuda:1": 2_500_000_000}[device])
+    monkeypatch.setattr(torch.cuda, "init", lambda: reset.append("init"))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
     machine.reset_peak_memory("cuda:1")
-    assert reset == ["cuda:1"]
+    assert reset == ["init", "cuda:1"]
     assert machine.peak_device_memory_mb("cuda:1") == 2500.0
