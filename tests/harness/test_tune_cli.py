@@ -388,7 +388,7 @@ def test_ctrl_c_is_no_death_however_often_it_comes(
     for _ in range(MOST_DEATHS):
         interrupted(pausing, tmp_path / "log", environment, signal.SIGINT)
     assert ended(tmp_path / "out") == {}
-    # A signal that comes while a trial is being claimed, or to a worker that computes for seconds, finds nobody to leave it.
+    # A signal that comes while a trial is being claimed finds nobody to leave it.
     assert MOST_DEATHS < attributes(tmp_path / "out", "left").count(True) <= 2 * MOST_DEATHS
     assert max(attributes(tmp_path / "out", "deaths")) < MOST_DEATHS
 
