@@ -16,9 +16,9 @@ import numpy as np
 from harness.budgets import Budget
 from harness.errors import ModelError, SealedPart
 from harness.images import Images
+from harness.journals import Shelf
 from harness.metrics import check_probabilities
 from harness.searches import Search
-from harness.studies import Shelf
 from harness.tuning import Tuning, tune
 from harness.types import Progress, Session, Split
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +11,20 @@ from harness import machine, stages, weights
 from harness.budgets import Budget
 from harness.data.dataset import Dataset, open_dataset
 from harness.errors import DataError, HarnessError, ProtocolSkipped, StageError, UnknownName, UsageError
+from harness.journals import Shelf
+from harness.models import FoundModel
 from harness.protocols import make_splits
-from harness.records import Record, finished, read_record
-from harness.registry import ModelPlugin, find_model, parameters_of
-from harness.sources import code_digest, engine_digest
-from harness.studies import Shelf
+from harness.records import finished
+from harness.registry import find_model
+from harness.sources import engine_digest
+from harness.timings import Timings
 from harness.types import Progress, Split, digest_of, unique
 
-__all__ = ["TRIALS", "Cell", "FoundModel", "Plan", "PlannedCell", "Request", "best_protocol", "make_plan"]
+__all__ = ["TRIALS", "Cell", "Plan", "PlannedCell", "Request", "best_protocol", "make_plan"]
 
 TRIALS = {"smoke": 1, "quick": 5, "paper": 20}
 USUAL_BACKBONES = ("vgg16", weights.SPLIT_NETWORK)
 """The papers' backbone and what stands in for it; any other is named on the row."""
-CONTEXT = frozenset(("n_classes", "seed", "device"))
-"""Parameters of a factory that the harness gives."""
 RECIPES = ("auto", *TRIALS)
 
 
@@ -170,7 +167,7 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
     device = machine.choose_device(request.device)
     models = [FoundModel(find_model(name)) for name in unique(request.models)]
     _check_start(request, models)
-    timings = _Timings(request.runs)
+    timings = Timings(request.runs)
     for name in unique(request.datasets):
         try:
             dataset = open_dataset(
@@ -188,7 +185,9 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
                 for untuned in (False, True) if model.untuned_row and request.trials != 0 else (False,):
                     setup = _Setup(request, name, dataset, split, model, untuned, device)
                     cell, done = _resolved(setup, progress)
-                    plan.cells.append(PlannedCell(cell, done, timings.guess(cell, model)))
+                    plan.cells.append(
+                        PlannedCell(cell, done, timings.guess(cell.dataset_name, model, cell.recipe))
+                    )
     plan.warnings += _absent_then(plan)
     return plan
 
@@ -245,59 +244,6 @@ def best_protocol(dataset: Dataset) -> str:
     if any(sample.split is not None for sample in dataset.samples):
         return "official"
     return "group-kfold" if len(set(dataset.groups) - {None}) > 1 else "random"
-
-
-class FoundModel:
-    """A plugin with what its factory says of itself; a broken one says why."""
-
-    def __init__(self, plugin: ModelPlugin) -> None:
-        self.plugin = plugin
-        self.failure: str | None = None
-        self.factory: Callable[..., Any] | None = None
-        self.code = ""
-        try:
-            self.factory = plugin.load()
-            self.code = code_digest(plugin.module, plugin.entry_point.dist)
-        except HarnessError as error:
-            self.failure = str(error)
-
-    @property
-    def untuned_row(self) -> bool:
-        return bool(getattr(self.factory, "untuned_row", False))
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """Names of the factory's parameters."""
-        return frozenset(inspect.signature(self.factory).parameters) if self.factory else frozenset()
-
-    def recipe(self, recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return (parameters, those that hold in tuning trials only) of a recipe."""
-        given = dict(getattr(self.factory, "recipes", {}).get(recipe, {}))
-        trial = dict(given.pop("trial", {}))
-        return given, trial
-
-    def check(self, parameters: Mapping[str, Any]) -> None:
-        """Raise `UsageError` for a parameter that the factory doesn't have, or text where it has a number."""
-        assert self.factory is not None
-        known = parameters_of(self.factory)
-        if known is None:
-            return
-        for name, value in parameters.items():
-            if name not in known or name in CONTEXT:
-                raise UnknownName(f"parameter of {self.plugin.label!r}", name, set(known) - CONTEXT)
-            self._check_value(name, value, known[name].default)
-
-    def _check_value(self, name: str, value: Any, default: Any) -> None:
-        what = f"parameter {name!r} of {self.plugin.label!r}"
-        if isinstance(value, list | dict) or (isinstance(value, float) and not math.isfinite(value)):
-            raise UsageError(f"{what}: expected a finite number or a text, got {value!r}")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
-            raise UsageError(f"{what}: expected a number as {default!r} is, got {value!r}")
-
-    def pretrained(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-        asks = getattr(self.factory, "pretrained", None)
-        return tuple(asks(**parameters)) if asks is not None else ()
 
 
 @dataclass(frozen=True)
@@ -481,28 +427,3 @@ def _resolved(setup: _Setup, progress: Progress | None) -> tuple[Cell, bool]:
         return cell, False
     cell = setup.cell(fetch=True, progress=progress)
     return cell, cell.failure is None and finished(cell.runs, cell.key)
-
-
-class _Timings:
-    """What earlier cells took, to guess what the next ones will."""
-
-    def __init__(self, runs: Path) -> None:
-        self._seconds: dict[tuple[str, str, str], float] = {}
-        for folder in sorted(runs.glob("[!.]*")) if runs.is_dir() else []:
-            try:
-                self._add(read_record(folder))
-            except HarnessError:
-                continue  # boards complain about damaged records; a guess does not need them
-
-    def _add(self, record: Record) -> None:
-        if record.complete:
-            manifest = record.manifest
-            where = (manifest["dataset"]["name"], manifest["model"]["label"], manifest["recipe"])
-            self._seconds[where] = sum(manifest["durations"].values())
-
-    def guess(self, cell: Cell, model: FoundModel) -> float | None:
-        """Seconds: the last such cell's, else what the model says of its recipe."""
-        known = self._seconds.get((cell.dataset_name, cell.model, cell.recipe))
-        if known is not None:
-            return known
-        return getattr(model.factory, "expected_seconds", {}).get(cell.recipe)

@@ -27,7 +27,8 @@ from harness.errors import ModelError, StageError, UsageError
 from harness.folders import cache_folder
 from harness.images import Images, PixelStore
 from harness.metrics import check_probabilities
-from harness.planning import RECIPES, FoundModel, best_protocol
+from harness.models import FoundModel
+from harness.planning import RECIPES, best_protocol
 from harness.protocols import make_splits
 from harness.registry import find_model
 from harness.sources import engine_digest

@@ -25,6 +25,7 @@ ENGINE = (
     "harness.execution",
     "harness.folds",
     "harness.images",
+    "harness.journals",
     "harness.metrics",
     "harness.protocols",
     "harness.searches",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from harness.budgets import Budget
 from harness.errors import HarnessError, ModelError, RecordError, TrialPruned, UnknownName
+from harness.journals import Shelf, quiet
 from harness.registry import parameters_of
 from harness.searches import METRIC, Search
-from harness.studies import Claimed, Shelf, Study, TimeIsUp, Trial, began, quiet
+from harness.studies import Claimed, Study, TimeIsUp, Trial, began
 from harness.types import Progress
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from harness.counters import since, snapshot
 from harness.data.dataset import Dataset, open_dataset
 from harness.errors import SealedPart
 from harness.execution import Material, run_model
+from harness.journals import Shelf
 from harness.protocols import make_splits
 from harness.runs import material_of
-from harness.studies import Shelf
 from harness.types import Sample, Split
 
 

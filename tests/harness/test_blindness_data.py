@@ -13,10 +13,10 @@ import pytest
 from harness.budgets import Budget
 from harness.data.dataset import open_dataset
 from harness.execution import run_model
+from harness.journals import Shelf
 from harness.protocols import make_splits
 from harness.registry import find_model
 from harness.runs import material_of
-from harness.studies import Shelf
 
 pytestmark = pytest.mark.data
 

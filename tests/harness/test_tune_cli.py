@@ -24,8 +24,9 @@ from harness import tuning_files
 from harness.cli import app
 from harness.cli import tune as cli_tune
 from harness.errors import RecordError
+from harness.journals import Shelf
 from harness.planning import Cell, Request
-from harness.studies import MOST_DEATHS, Shelf
+from harness.studies import MOST_DEATHS
 from harness.tuning import Tuning
 from harness.tuning_files import Found
 

@@ -13,8 +13,9 @@ from harness import studies, tuning
 from harness.budgets import Budget
 from harness.errors import ModelError, RecordError, StudyDamaged, UsageError
 from harness.images import Images, MemoryStore
+from harness.journals import Shelf
 from harness.searches import Search
-from harness.studies import MOST_DEATHS, Shelf, Study
+from harness.studies import MOST_DEATHS, Study
 from harness.tuning import Tuning, tune
 from harness.types import Session
 
