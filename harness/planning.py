@@ -13,7 +13,7 @@ from harness.data.dataset import Dataset, open_dataset
 from harness.errors import DataError, HarnessError, ProtocolSkipped, StageError, UnknownName, UsageError
 from harness.journals import Shelf
 from harness.models import FoundModel
-from harness.protocols import make_splits
+from harness.protocols import PROTOCOLS, make_splits
 from harness.records import finished
 from harness.registry import find_model
 from harness.sources import engine_digest
@@ -54,6 +54,9 @@ class Request:
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise UsageError(f"unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
+        for name in self.protocols:
+            if name not in PROTOCOLS:
+                raise UnknownName("protocol", name, PROTOCOLS)
         if self.trials is not None and self.trials < 0:
             raise UsageError(f"--trials must be 0 or more, got {self.trials}")
         if self.trials is not None and self.time_budget is not None:

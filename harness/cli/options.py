@@ -21,6 +21,24 @@ DataRoot = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where boards and runs are kept.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad files; the record names them.")]
 
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--protocol",
+        help="official, random, group-kfold [default: official; group-kfold or random without a split].",
+    ),
+]
+Seeds = Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")]
+Recipe = Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Backbone = Annotated[
+    str | None, typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had].")
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--param", help="MODEL.PARAMETER=VALUE, may be repeated.")
+]
+
 Trials = Annotated[
     int | None, typer.Option(help="Optuna trials a model [default: smoke 1, quick 5, paper 20].")
 ]

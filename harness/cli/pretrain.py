@@ -31,7 +31,7 @@ def pretrain(
         str | None,
         typer.Option(help="What later runs call it: harness run --start NAME [default: that of --out]."),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")] = "auto",
+    recipe: options.Recipe = "auto",
     param: Annotated[
         list[str] | None, typer.Option("--param", help="PARAMETER=VALUE of the model, may be repeated.")
     ] = None,
@@ -40,7 +40,7 @@ def pretrain(
         typer.Option(help="First stage to start from itself: a name, a file, or xrv:densenet121-nih."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the training, and of splits that are drawn.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write [default: NAME in the cache].")
     ] = None,

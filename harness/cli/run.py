@@ -43,31 +43,19 @@ def run(
     model: Annotated[
         list[str] | None, typer.Option("-m", "--model", help="Model name, see 'harness list'.")
     ] = None,
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p",
-            "--protocol",
-            help="official, random, group-kfold [default: official; group-kfold or random without a split].",
-        ),
-    ] = None,
-    seeds: Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")] = "1",
-    recipe: Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")] = "auto",
+    protocol: options.Protocols = None,
+    seeds: options.Seeds = "1",
+    recipe: options.Recipe = "auto",
     trials: options.Trials = None,
     time_budget: options.TimeBudget = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
-    ] = None,
+    backbone: options.Backbone = None,
     start: options.Start = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
     workers: Annotated[
         int | None,
         typer.Option(help="Processes that run cells side by side [default: one a CPU core; 1 on a GPU]."),
     ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", help="MODEL.PARAMETER=VALUE, may be repeated.")
-    ] = None,
+    param: options.Parameters = None,
     out: options.Out = Path("leaderboards"),
     data_root: options.DataRoot = None,
     skip_bad: options.SkipBad = False,
@@ -97,7 +85,6 @@ def run(
         skip_bad=skip_bad,
         parameters=options.model_parameters(param or []),
     )
-    _check_protocols(request)
     with stoppable():
         raise typer.Exit(_run(request, workers, dry_run))
 
@@ -126,15 +113,6 @@ def _datasets(named: tuple[str, ...], otherwise_all: bool, data_root: Path | Non
         if not card.generated and find_root(card, path, data_root) is not None:
             found.append(name)
     return tuple(found) or (PHANTOM,)
-
-
-def _check_protocols(request: Request) -> None:
-    from harness.errors import UnknownName
-    from harness.protocols import PROTOCOLS
-
-    for name in request.protocols:
-        if name not in PROTOCOLS:
-            raise UnknownName("protocol", name, PROTOCOLS)
 
 
 def _run(request: Request, workers: int | None, dry_run: bool) -> int:

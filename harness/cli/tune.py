@@ -30,26 +30,18 @@ def add_to(app: typer.Typer) -> None:
 def tune(
     dataset: Annotated[list[str], typer.Option("-d", "--dataset", help="Dataset name, or path of a card.")],
     model: Annotated[list[str], typer.Option("-m", "--model", help="Model name, see 'harness list'.")],
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--protocol", help="official, random, group-kfold [default: as 'harness run']."),
-    ] = None,
-    seeds: Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")] = "1",
-    recipe: Annotated[str, typer.Option(help="How much work: auto, smoke, quick or paper.")] = "auto",
+    protocol: options.Protocols = None,
+    seeds: options.Seeds = "1",
+    recipe: options.Recipe = "auto",
     trials: options.Trials = None,
     time_budget: options.TimeBudget = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="Network whose features the heads use [default: vgg16 if it can be had]."),
-    ] = None,
+    backbone: options.Backbone = None,
     start: options.Start = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
     workers: Annotated[
         int, typer.Option(help="Processes that share the trials of a study; one alone is repeatable.")
     ] = 1,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", help="MODEL.PARAMETER=VALUE, may be repeated.")
-    ] = None,
+    param: options.Parameters = None,
     out: options.Out = Path("leaderboards"),
     data_root: options.DataRoot = None,
     skip_bad: options.SkipBad = False,
