@@ -118,9 +118,14 @@ class Claimed:
             self.end("failed", reason=f"its process died {deaths} times at the same place (out of memory?)")
             return False
         trial = self.study.running(self.frozen)
-        for name, value in {"left": False, "died_at": reported, "deaths": deaths}.items():
+        for name, value in {"left": True, "died_at": reported, "deaths": deaths}.items():
             trial.set_user_attr(name, value)
         return True
+
+    def start(self) -> None:
+        """Begin to work: from here until it is left or ends, the end of the process is a death."""
+        with self.study.writing():
+            self.study.running(self.frozen).set_user_attr("left", False)
 
     def report(self, step: int, value: float, *, last: bool = False) -> None:
         """Keep a value. Raises `TrialPruned` when the trial is not worth going on or the time is up.
@@ -362,7 +367,7 @@ def began(
         state=optuna.trial.TrialState.RUNNING,
         params=params,
         distributions=distributions,
-        user_attrs={"parameters": json.loads(json.dumps(dict(parameters)))},
+        user_attrs={"parameters": json.loads(json.dumps(dict(parameters))), "left": True},
     )
 
 

@@ -114,6 +114,7 @@ def _run(search: Search, claimed: Claimed) -> None:
 def _judge(search: Search, claimed: Claimed) -> None:
     """Write down how a trial ended. What stops this process leaves it to the next one."""
     try:
+        claimed.start()
         value = search.value(claimed.parameters, claimed)
     except TimeIsUp:
         claimed.leave()

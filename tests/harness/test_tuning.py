@@ -446,10 +446,22 @@ def test_a_trial_that_always_takes_its_process_with_it_has_failed_in_the_end(she
         claimed = Study(shelf, seed=0, by_folds=True).claim(Budget(3), space.defaults, space.ask, float)
         assert claimed is not None
         assert claimed.number == 2
+        claimed.start()
         claimed.release()  # as the operating system does when the process dies
     found = tune(search(levels=FAR), Budget(3), seed=0, shelf=shelf)
     assert found.history[2].failure == "its process died 3 times at the same place (out of memory?)"
     assert found.failed == 1
+
+
+def test_a_process_that_ends_before_it_begins_to_work_on_a_trial_is_no_death_of_it(shelf: Shelf) -> None:
+    space = tuning._Space(search(levels=FAR))
+    for _ in range(2 * MOST_DEATHS):
+        claimed = Study(shelf, seed=0, by_folds=True).claim(Budget(1), space.defaults, space.ask, float)
+        assert claimed is not None
+        assert claimed.number == 0
+        claimed.release()
+    found = tune(search(levels=FAR), Budget(2), seed=0, shelf=shelf)
+    assert [trial.state for trial in found.history] == ["complete", "complete"]
 
 
 # Budgets of time
