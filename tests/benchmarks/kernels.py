@@ -93,6 +93,13 @@ class _Arrival:
     total: float
 
 
+def xdnn_bare_fit(X: np.ndarray, y: np.ndarray) -> list[int]:
+    """Learn without guard and bookkeeping: unit rows, one product a class, the scalar loop."""
+    units = X / np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
+    classes = [units[y == k] for k in (0, 1)]
+    return [xdnn_loop(rows @ rows.T) for rows in classes]
+
+
 def xdnn_refit(X: np.ndarray, y: np.ndarray, products: list[np.ndarray]) -> list[int]:
     """Learn from given products: what is left is the unit rows, which become centres, and the loop."""
     units = X / np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
