@@ -141,7 +141,7 @@ def test_a_sample_holds_as_many_calls_as_the_clock_needs() -> None:
 def test_a_slowed_function_spends_its_share_on_average() -> None:
     slow = slowed(product, 0.5, lambda: A[:4] @ A)
     ratios = [_seconds(slow, 100) / _seconds(product, 100) for _ in range(11)]
-    assert 1.15 < np.median(ratios) < 2.5  # wide: other jobs share the caches of the processor
+    assert 1.2 < np.median(ratios) < 1.9
 
 
 def _seconds(function: Callable[[], Any], calls: int) -> float:
