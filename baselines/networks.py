@@ -15,7 +15,6 @@ and `notes_` says so.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from baselines.labels import checked_labels
 from baselines.memory import NO_MEMORY, check_room, memory_named
 from baselines.methods import find_method
 from baselines.training import Settings, Tensors, Training, probabilities, train
+from baselines.whole_files import whole_file
 from harness.backbones import Normaliser, build, canonical, input_of
 from harness.errors import ModelError, UnknownName, WeightsUnavailable
 from harness.types import ImagesView, Session
@@ -222,7 +222,6 @@ class Network:
 
         Raises `ModelError` before `fit` and when the disk refuses.
         """
-        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         if not hasattr(self, "network_"):
@@ -236,17 +235,8 @@ class Network:
         if hasattr(self.network_, "transform_input"):
             facts["transform_input"] = str(bool(self.network_.transform_input)).lower()
         state = {name: value.cpu().contiguous() for name, value in unfolded(self.network_).items()}
-        temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-        try:
+        with whole_file(path, f"weights of {facts['network']!r}") as temporary:
             save_file(state, temporary, metadata=facts)
-            temporary.replace(path)
-        except (OSError, SafetensorError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"weights of {facts['network']!r} cannot be written to {str(path)!r}: {reason}"
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _notes(self, note: str | None, course: Training) -> list[str]:
         """Return what a reader of the board must know of the training."""

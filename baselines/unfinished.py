@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ModelError
+from baselines.whole_files import whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -69,18 +68,9 @@ class Unfinished:
     def _write(self, file: Path, state: dict[str, Any]) -> None:
         import torch
 
-        temporary = file.with_name(f".tmp-{file.name}-{os.getpid()}")
-        try:
+        with whole_file(file, "the state of the training") as temporary:
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.save({"identity": self.identity, "state": state}, temporary)
-            temporary.replace(file)
-        except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"the state of the training cannot be kept in {str(file.parent)!r}: {reason}"
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def fingerprint(facts: Iterable[Any], tensors: Iterable[torch.Tensor]) -> str:

@@ -96,11 +96,7 @@ def tune_cell(cell: Cell, report: Report) -> Outcome:
         report(cell, what, fraction)
 
     try:
-        if cell.failure is not None:
-            raise HarnessError(cell.failure)
-        progress("opening", None)
-        dataset = _opened(cell.dataset, cell.data_root, cell.skip_bad)
-        split = _split(cell, dataset)
+        dataset, split = _material(cell, progress)
         tune_model(
             find_model(cell.model).load(),
             material_of(dataset, split, device=cell.device, seed=cell.seed, progress=progress),
@@ -149,11 +145,7 @@ def _attempt(cell: Cell, progress: Progress) -> str | None:
     started, counted = datetime.now(UTC), snapshot()
     manifest = _manifest(cell)
     try:
-        if cell.failure is not None:
-            raise HarnessError(cell.failure)
-        progress("opening", None)
-        dataset = _opened(cell.dataset, cell.data_root, cell.skip_bad)
-        split = _split(cell, dataset)
+        dataset, split = _material(cell, progress)
         manifest |= of_dataset(dataset, split)
         result = _computed(cell, dataset, split, progress)
     except RecordError:
@@ -183,6 +175,15 @@ def _message(error: BaseException) -> str:
     if isinstance(error, HarnessError) or not frames:
         return said
     return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+
+
+def _material(cell: Cell, progress: Progress) -> tuple[Dataset, Split]:
+    """Return what a cell works on. Raises what keeps it from being started, and what opening the dataset raises."""
+    if cell.failure is not None:
+        raise HarnessError(cell.failure)
+    progress("opening", None)
+    dataset = _opened(cell.dataset, cell.data_root, cell.skip_bad)
+    return dataset, _split(cell, dataset)
 
 
 @lru_cache(maxsize=4)

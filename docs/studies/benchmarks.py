@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "benchmarks"))
+sys.path[:0] = [
+    str(Path(__file__).resolve().parents[2] / "tests" / name) for name in ("benchmarks", "harness")
+]
 
 import workloads
 from workloads import LONG_LOOKS, SLACK, Workload

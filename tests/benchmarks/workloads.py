@@ -16,6 +16,7 @@ from typing import Any
 import kernels
 import numpy as np
 from PIL import Image
+from toys import CARD
 
 from harness.bench import Comparison, compare
 from harness.bench.comparing import Work
@@ -27,20 +28,6 @@ LONG_LOOKS = (11, 22)
 """Calls of extraction and training take so long that fewer rounds must do."""
 
 BACKBONE = "squeezenet1_1"
-
-CARD = """
-schema_version = 1
-name = "made-ct"
-title = "Made slices"
-description = "Noise of two levels."
-adapter = "image-list"
-classes = ["dark", "bright"]
-positive = "bright"
-licence = "CC0-1.0"
-citation = "none"
-list = "files.csv"
-auto_recipe = "smoke"
-"""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from toys import install
+
 MODELS = '''
 import json, os, time
 import numpy as np
@@ -86,10 +88,5 @@ toy-hasty = toy_stage_models:Hasty
 
 def install_networks(site: Path) -> Path:
     """Lay out an installed distribution below `site`; put `site` on the path to use it."""
-    info = site / "toy_stage_models-0.1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-stage-models\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    (info / "RECORD").write_text("toy_stage_models.py,,\n")
-    (site / "toy_stage_models.py").write_text(textwrap.dedent(MODELS))
-    return site
+    modules = {"toy_stage_models": textwrap.dedent(MODELS)}
+    return install(site, "toy-stage-models", modules, ENTRY_POINTS)

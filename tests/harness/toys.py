@@ -168,13 +168,19 @@ auto_recipe = "smoke"
 
 def install_plugin(site: Path) -> Path:
     """Lay out an installed distribution below `site`; put `site` on the path to use it."""
-    info = site / "toy_models-0.1.dist-info"
+    modules = {"toy_models": textwrap.dedent(MODELS), "toy_broken": "import a_package_nobody_has\n"}
+    return install(site, "toy-models", modules, ENTRY_POINTS)
+
+
+def install(site: Path, distribution: str, modules: dict[str, str], entry_points: str) -> Path:
+    """Lay out an installed distribution of these modules, by their source, below `site`."""
+    info = site / f"{distribution.replace('-', '_')}-0.1.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-models\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    (info / "RECORD").write_text("toy_models.py,,\ntoy_broken.py,,\n")
-    (site / "toy_models.py").write_text(textwrap.dedent(MODELS))
-    (site / "toy_broken.py").write_text("import a_package_nobody_has\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(entry_points)
+    (info / "RECORD").write_text("".join(f"{name}.py,,\n" for name in modules))
+    for name, source in modules.items():
+        (site / f"{name}.py").write_text(source)
     return site
 
 
