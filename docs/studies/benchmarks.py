@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [
-    str(Path(__file__).resolve().parents[2] / "tests" / name) for name in ("benchmarks", "harness")
-]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "harness"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "benchmarks"))
 
 import workloads
 from workloads import LONG_LOOKS, SLACK, Workload

@@ -1,7 +1,7 @@
 """The measurements of docs/training.md: ways to fine-tune, from equal initialisations, paired over seeds.
 
 python docs/studies/training.py run -o FILE         # needs HARNESS_DATA and TORCH_HOME; goes on where it was
-python docs/studies/training.py options -o FILE     # what label smoothing and averaging do on the validation part
+python docs/studies/training.py options -o FILE     # what options of the default do on the validation part
 python docs/studies/training.py methods -o FILE     # Zhao et al. (2020) against the default, validation and test
 
 Every arm starts, at each seed, from the same pretrained SqueezeNet with the same new classifier, sees the same number
@@ -32,6 +32,7 @@ SHARED = {"variant": "squeezenet1_1", "size_px": 96, "images_seen": 4000, "looks
 ARMS: dict[str, dict[str, Any]] = {
     "modern": {"batch_size": 16, "augmentation": 0.5},
     "zhao2020": {"method": "zhao2020"},
+    "modern, no augmentation": {"batch_size": 16, "augmentation": 0.0},
     "modern, label smoothing 0.1": {"batch_size": 16, "augmentation": 0.5, "label_smoothing": 0.1},
     "modern, average 0.99": {"batch_size": 16, "augmentation": 0.5, "average": 0.99},
 }
