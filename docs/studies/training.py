@@ -67,7 +67,8 @@ def trained(name: str, arm: str, seed: int) -> dict[str, Any]:
     positive = material.classes.index(dataset.card.positive)
     found: dict[str, Any] = {"dataset": name, "arm": arm, "seed": seed}
     for part, key in (("val", "validation"), ("test", "test")):
-        part_images, part_labels, _ = material.part(part)
+        part_images, _, _ = material.part(part)
+        part_labels = dataset.labels[dataset.rows(getattr(split, part))]  # the material has no test labels
         scored = scores(part_labels, model.predict_proba(part_images), positive=positive)
         found[key] = {metric: getattr(scored, metric).value for metric in (*METRICS, "balanced_accuracy")}
     return {**found, "fit_seconds": model.training_["seconds"]}
