@@ -183,9 +183,9 @@ class SVM(Head):
 class Cut(Head):
     """What the trees share: each feature cut at its `bins` - 1 quantiles in the training images.
 
-    With few levels a tree's sorting costs a third. In five folds of the training part on SqueezeNet's features, 32
-    levels, a tree was right for .809 instead of .798 of SARS-CoV-2 CT's images and .641 instead of .607 of COVID-CT's.
-    16 levels were looked at in three of the folds only: .807 there.
+    With few levels sorting costs little: in five folds of the training and validation parts of SARS-CoV-2 CT, on
+    SqueezeNet's features, a tree on 16 levels is right as often as one on the features themselves, in a seventh of
+    the time (`docs/studies/heads.py`, whose table docs/tuning.md has).
     """
 
     bins: int = 16
@@ -251,10 +251,9 @@ class DecisionTree(Cut):
 class AdaBoost(Cut):
     """AdaBoost (SAMME) of small trees, each split of which chooses from sqrt(d) features drawn at random.
 
-    The paper doesn't say what it boosted. In five folds of SARS-CoV-2 CT's training part on SqueezeNet's 512
-    features, 100 rounds: stumps on all features .891 (9.2 s a fit), trees of depth 4 and their square root .924
-    (2.0 s). Cut into 32 levels, 200 rounds took 2.2 instead of 3.8 s. Chosen there, never on the test part. Tuning
-    trials take half the rounds.
+    The paper doesn't say what it boosted. In five folds of the training and validation parts of SARS-CoV-2 CT, 100
+    rounds: stumps on all features .891, 9.1 s a fit; these trees .928, 1.0 s (`docs/studies/heads.py`). Chosen there,
+    never on the test part. Tuning trials take half the rounds.
     """
 
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
