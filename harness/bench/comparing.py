@@ -61,10 +61,6 @@ class Comparison:
     def passed(self) -> bool:
         return self.verdict == "within"
 
-    @property
-    def ratio_of_minima(self) -> float:
-        return self.seconds / self.reference_seconds
-
     def __str__(self) -> str:
         low, high = self.interval
         said = {
