@@ -27,7 +27,7 @@ from harness.resamples import RESAMPLES, SEED
 if TYPE_CHECKING:
     from harness.boards import Board
 
-__all__ = ["SCHEMA_VERSION", "index", "replaced", "write_board"]
+__all__ = ["SCHEMA_VERSION", "file_name", "index", "replaced", "write_board"]
 
 SCHEMA_VERSION = 2
 
@@ -54,11 +54,11 @@ def index(boards: Sequence[Board]) -> str:
 
 
 def _place(board: Board, ending: str) -> Path:
-    return Path(_file_name(board.dataset)) / (_file_name(board.protocol) + ending)
+    return Path(file_name(board.dataset)) / (file_name(board.protocol) + ending)
 
 
-def _file_name(name: str) -> str:
-    """A name as one part of a path: 'external:covid-ct' becomes 'external-covid-ct', '../x' becomes 'x'."""
+def file_name(name: str) -> str:
+    """Return a name as one part of a path: 'external:covid-ct' becomes 'external-covid-ct', '../x' becomes 'x'."""
     safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100]
     if not safe:
         raise RecordError(f"{name!r} cannot be the name of a board's file")

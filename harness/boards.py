@@ -14,7 +14,9 @@ from typing import Any
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
 from harness.board_pairs import Pairs
 from harness.board_rows import Row, rows_of
+from harness.board_sides import elsewhere
 from harness.comparisons import Comparison, Context, comparisons_of
+from harness.protocols import other_dataset
 from harness.published import Published
 from harness.records import Record
 from harness.types import unique
@@ -173,7 +175,9 @@ def _cautions(
     grouped = any(cell.grouped for cell in cells)
     if protocol == "random" and grouped:
         yield "This split ignores patients: images of one patient lie in the training and in the test part."
-    if cells and not grouped and not problems:
+    if cells and other_dataset(protocol) is not None:
+        yield elsewhere(cells[-1].manifest)
+    elif cells and not grouped and not problems:
         yield "No patients are known: images of one patient may lie in the training and in the test part."
     yield from unique(_shared(cell.manifest["dataset"].get("on_two_sides")) for cell in cells)
     skipped = unique(str(name) for cell in cells for name in cell.manifest["dataset"].get("skipped", ()))

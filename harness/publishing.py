@@ -29,6 +29,7 @@ def publish(out: Path) -> list[Path]:
     from harness.board_files import index, replaced, write_board
     from harness.boards import build_boards
     from harness.published import load_published
+    from harness.transfer_files import index_line, write_transfers
 
     records = read_records(out / "runs")
     if not records:
@@ -38,7 +39,8 @@ def publish(out: Path) -> list[Path]:
     with writable(out):
         for board in boards:
             files += [path for path in write_board(board, out) if path.suffix == ".md"]
-        replaced(out / "index.md", index(boards))
+        write_transfers(boards, out)
+        replaced(out / "index.md", index(boards) + index_line(boards))
         names = [str(path.relative_to(out)) for path in files]
         replaced(out / STAMP, json.dumps({"state": state, "files": names}))
     return files
