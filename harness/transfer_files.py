@@ -28,7 +28,7 @@ NONE = "-"
 
 NAMES = HEADINGS | {"balanced_accuracy": "Balanced accuracy"}
 
-MARK = "*"
+MARK = "†"
 """Behind a score that is not clearly above the majority class."""
 
 LEGEND = (
@@ -39,8 +39,8 @@ LEGEND = (
 
 SAME_IMAGES = (
     "Trained elsewhere minus trained on the dataset itself, in percentage points, on the same test images: what "
-    "training on another dataset costs. Paired bootstrap, over patients where they are known; p by Holm over the rows of a "
-    "column."
+    "training on another dataset costs. Paired bootstrap, over patients where they are known; p by Holm over the "
+    "rows of a column."
 )
 
 SAME_TRAINING = (
@@ -161,7 +161,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int) ->
     from tabulate import tabulate
 
     align = ["left"] * left + ["right"] * (len(headings) - left)
-    cells = [[escaped(cell) for cell in row] for row in rows]
+    cells = [[*map(escaped, row[:left]), *row[left:]] for row in rows]  # the others are numbers of ours
     return tabulate(
         cells, [escaped(h) for h in headings], tablefmt="pipe", colalign=align, disable_numparse=True
     )

@@ -129,12 +129,12 @@ class _Recipe:
                 if told and (last := told[-1]) is not None:
                     pair = (last.trained_on.name, last.tested_on.name)
                     away[pair], sides[pair] = rows, last
-        tested = {pair[1] for pair in away}
+        names = {*home, *(name for pair in away for name in pair)}
         for pair, found in sides.items():
             positive = next(row.cells[0] for row in away[pair].values()).manifest["dataset"].get("positive")
             theirs = {match.trained_on: match.tested_on for match in found.classes}
             positives.setdefault(pair[1], theirs.get(positive))
-        return cls(recipe, {name: home.get(name, {}) for name in {*home, *tested}}, away, sides, positives)
+        return cls(recipe, {name: home.get(name, {}) for name in names}, away, sides, positives)
 
     def transfers(self) -> Transfers:
         titles = self._titles()
