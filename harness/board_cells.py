@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import HarnessError, RecordError
+from harness.manifests import check_manifest
 from harness.metrics import Auc, Scores, check_probabilities, scores
 from harness.types import digest_of
 
@@ -103,30 +104,28 @@ class Cell:
 
 
 def entry_of(record: Record) -> Entry:
-    """Return what the manifest says. Raises `RecordError` naming what it lacks."""
+    """Return what the manifest says. Raises `RecordError` naming what it lacks, or what is wrong in it."""
     manifest = record.manifest
-    try:
-        model, protocol = manifest["model"], manifest["protocol"]
-        return Entry(
-            record=record,
-            key=str(manifest["key"]),
-            dataset=manifest["dataset"]["name"],
-            content=manifest["dataset"]["content"],
-            protocol=protocol["name"],
-            fold=protocol["fold"],
-            folds=protocol.get("folds", 1),
-            split=protocol["split"],
-            label=model["label"],
-            variant=model["variant"],
-            recipe=manifest["recipe"],
-            seed=manifest["seed"],
-            code=digest_of([model["code"], manifest.get("engine")]),
-            setting=_setting(manifest),
-            finished=manifest["finished"],
-            failure=_failure(manifest),
-        )
-    except KeyError as error:
-        raise RecordError(f"record {manifest.get('key')!r}: its manifest has no {error.args[0]!r}") from error
+    check_manifest(manifest)
+    model, protocol = manifest["model"], manifest["protocol"]
+    return Entry(
+        record=record,
+        key=str(manifest["key"]),
+        dataset=manifest["dataset"]["name"],
+        content=manifest["dataset"]["content"],
+        protocol=protocol["name"],
+        fold=protocol["fold"],
+        folds=protocol.get("folds", 1),
+        split=protocol["split"],
+        label=model["label"],
+        variant=model["variant"],
+        recipe=manifest["recipe"],
+        seed=manifest["seed"],
+        code=digest_of([model["code"], manifest.get("engine")]),
+        setting=_setting(manifest),
+        finished=manifest["finished"],
+        failure=_failure(manifest),
+    )
 
 
 def _failure(manifest: dict[str, Any]) -> str | None:

@@ -7,15 +7,16 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.board_comparisons import comparison_table, comparison_texts, reading_text
 from harness.board_tables import (
     Table,
-    comparison_table,
+    cost_table,
     facts,
     legend,
     other_metrics_table,
     pairs_table,
     pairs_text,
-    reading_text,
+    probabilities_table,
     section_table,
     seeds_table,
 )
@@ -67,7 +68,11 @@ def tables(board: Board) -> str:
         _environment(
             comparison_table(comparison),
             f"{where}, beside {comparison.table.title}.",
-            [reading_text(board, comparison.table.reading), f"Source: {comparison.table.source}."],
+            [
+                reading_text(board, comparison),
+                *comparison_texts(comparison),
+                f"Source: {comparison.table.source}.",
+            ],
         )
         for comparison in board.comparisons
     ]
@@ -79,6 +84,8 @@ def _more(section: Section, where: str) -> list[str]:
     texts = pairs_text(section)
     tables = [
         (other_metrics_table(section), "other metrics", []),
+        (probabilities_table(section), "probabilities", []),
+        (cost_table(section), "what it took", []),
         (seeds_table(section), "standard deviations over seeds", []),
         (pairs_table(section), "pairs", texts),
     ]

@@ -29,10 +29,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A published table that speaks of the same test images as ours."""
+    """A published table that speaks of the same test images as ours.
+
+    `possible` says in a word, by published method, whether a confusion matrix prints as its row; empty where
+    nobody asked.
+    """
 
     table: PublishedTable
     lines: tuple[Line, ...]
+    possible: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from harness.board_markdown import escaped
 from harness.board_tables import HEADINGS
 from harness.feasibility import LISTED, Conflict, Figure, Fits, Matrix, Rounding
 from harness.published import Tolerance
+from harness.schemas import portable
 from harness.verdicts import CellVerdict, RowVerdicts
 from harness.verify_findings import OnSplit, RowFinding
 from harness.verify_tables import Claim, ClaimTable
@@ -77,7 +78,7 @@ def _table_parts(verified: Verified) -> Iterator[str]:
     for finding in verified.findings:
         claim = finding.claim
         printed = ", ".join(f"{NAMES[name]} {text}" for name, text in claim.printed.items())
-        yield f"## {escaped(claim.method)}: {_in_a_word(finding)}"
+        yield f"## {escaped(claim.method)}: {finding.word}"
         yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *_row_facts(finding, table)]))
     yield "## Verdicts"
     if verified.verdicts is None:
@@ -110,7 +111,7 @@ def _summary(verified: Verified) -> Iterator[str]:
     for finding in verified.findings:
         counts = ["-" if finding.in_range is None else f"{finding.in_range.count:,}"]
         counts += [f"{split.fits.count:,}" for split in finding.splits] or ["-"] * len(first)
-        lines.append([escaped(finding.claim.method), _in_a_word(finding), *counts])
+        lines.append([escaped(finding.claim.method), finding.word, *counts])
     align = ["left", "left", *["right"] * (len(headings) - 2)]
     titles = [escaped(heading) for heading in headings]
     table = tabulate(lines, titles, tablefmt="pipe", colalign=align, disable_numparse=True)
@@ -130,15 +131,6 @@ def _shared(verified: Verified) -> dict[tuple[int, int], list[str]]:
         for part in dict.fromkeys((m.tp + m.fn, m.fp + m.tn) for m in found.matrices):
             rows.setdefault(part, []).append(finding.claim.method)
     return {part: fitting for part, fitting in rows.items() if len(fitting) > 1}
-
-
-def _in_a_word(finding: RowFinding) -> str:
-    if finding.possible is None:
-        return "not decided"
-    if finding.possible:
-        return "possible"
-    elsewhere = finding.splits and finding.in_range is not None and finding.in_range.count
-    return "impossible on this test part" if elsewhere else "impossible"
 
 
 def _row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
@@ -324,8 +316,16 @@ def _table_json(verified: Verified) -> dict[str, Any]:
         "sizes": {"least": table.sizes[0], "most": table.sizes[1], "why": table.why_sizes},
         "tests": [{"whose": whose, "images": dict(counts)} for whose, counts in table.tests],
         "rows": [_finding_json(finding) for finding in verified.findings],
-        "verdicts": None if verdicts is None else [asdict(row) for row in verdicts],
+        "verdicts": None if verdicts is None else [_verdicts_json(row) for row in verdicts],
     }
+
+
+def _verdicts_json(row: RowVerdicts) -> dict[str, Any]:
+    cells = [
+        asdict(cell) | {"interval": None if cell.interval is None else [portable(b) for b in cell.interval]}
+        for cell in row.cells
+    ]
+    return asdict(row) | {"cells": cells}
 
 
 def _finding_json(finding: RowFinding) -> dict[str, Any]:

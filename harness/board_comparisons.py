@@ -1,0 +1,157 @@
+"""A board's rows beside published ones, each published figure judged, as plain text for every file format."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from harness.board_rows import Mean
+from harness.board_tables import HEADINGS, NONE, Table, bounds_text, own_reading, percent
+from harness.comparisons import Comparison, Context, Line
+from harness.intervals import LEVEL
+from harness.published import PUBLISHED_METRICS, PUBLISHED_TIMES, PublishedRow, PublishedTable
+from harness.verdicts import CellVerdict, RowVerdicts, compared_verdicts
+
+if TYPE_CHECKING:
+    from harness.boards import Board
+
+__all__ = ["comparison_table", "comparison_texts", "context_text", "reading_text"]
+
+TIMES = {"fit_seconds": "training", "predict_seconds_per_image": "prediction of an image"}
+
+WORDS = {"WITHIN INTERVAL": "WITHIN"}
+"""Verdicts that are longer than a column of figures."""
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return each published row, then ours: value, interval, difference and verdict, to the digits printed.
+
+    Rows of ours that no published one matches stand at the end.
+    """
+    headings = ["Row", *(HEADINGS[metric] for metric in PUBLISHED_METRICS), "Notes"]
+    table = Table(headings, frozenset({"Row", "Notes"}))
+    told: set[str | None] = set()
+    for line, verdicts in zip(comparison.lines, compared_verdicts(comparison), strict=True):
+        name = None if line.published is None else line.published.method
+        if name not in told:
+            told.add(name)
+            table.rows.append(_published(line.published, comparison, table))
+        table.rows += _ours(line, verdicts, comparison.table, table)
+    return table
+
+
+def _published(row: PublishedRow | None, comparison: Comparison, table: Table) -> list[str]:
+    if row is None:
+        return ["no published row", *[NONE] * len(PUBLISHED_METRICS), ""]
+    values = [_printed(row[metric], comparison.table.digits(row)) for metric in PUBLISHED_METRICS]
+    word = comparison.possible.get(row.method)
+    said = f"{row.method}, published" if word is None else f"{row.method}, published: {word.split()[0]}"
+    notes = [] if word is None or word == word.split()[0] else [word]
+    return [said, *values, table.number([*notes, *row.notes])]
+
+
+def _ours(
+    line: Line, verdicts: RowVerdicts | None, source: PublishedTable, table: Table
+) -> Iterator[list[str]]:
+    nothing = [NONE] * len(PUBLISHED_METRICS)
+    if line.row is None:
+        yield ["not run", *nothing, ""]
+        return
+    digits = source.decimals if line.published is None else source.digits(line.published)
+    status = "" if line.row.status == "ranked" else f", {line.row.status}"
+    means = [line.ours.get(metric) for metric in PUBLISHED_METRICS]
+    notes = table.number([f"{line.row.recipe}{status}", *_line_notes(line, source)])
+    yield [line.row.shown, *(_value(mean, digits) for mean in means), notes]
+    if not line.ours:
+        return
+    yield [f"- {percent(LEVEL)} interval", *(_bounds_of(mean) for mean in means), ""]
+    if verdicts is not None:
+        differences = [line.differences.get(metric) for metric in PUBLISHED_METRICS]
+        yield ["- ours minus published", *(_difference(each, digits) for each in differences), ""]
+        judged = {cell.name: WORDS.get(cell.verdict, cell.verdict) for cell in verdicts.cells}
+        yield ["- verdict", *(judged.get(metric, NONE) for metric in PUBLISHED_METRICS), ""]
+
+
+def _printed(value: float | None, decimals: int) -> str:
+    return NONE if value is None else f"{value:.{decimals}f}"
+
+
+def _value(mean: Mean | None, decimals: int) -> str:
+    return NONE if mean is None or mean.value is None else f"{100 * mean.value:.{decimals}f}"
+
+
+def _bounds_of(mean: Mean | None) -> str:
+    return NONE if mean is None or mean.value is None else bounds_text(mean.interval)
+
+
+def _difference(difference: float | None, decimals: int) -> str:
+    # adding 0.0 turns the -0.0 of a rounded difference into 0.0
+    return NONE if difference is None else f"{round(100 * difference, decimals) + 0.0:+.{decimals}f}"
+
+
+def _line_notes(line: Line, source: PublishedTable) -> Iterable[str]:
+    if line.row is None:
+        return
+    if line.published is None and line.row.label in source.named_without_row:
+        yield f"{line.row.label}: the source names this method and reports no row of it"
+    for metric in PUBLISHED_METRICS:
+        mean = line.ours.get(metric)
+        if mean is not None and mean.reason is not None:
+            yield f"{HEADINGS[metric]} undefined in this reading: {mean.reason}"
+        if (
+            line.published is not None
+            and line.published[metric] is not None
+            and not source.reading.covers(metric)
+        ):
+            yield f"{HEADINGS[metric]} not compared: how it was computed is not known"
+
+
+def reading_text(board: Board, comparison: Comparison) -> str:
+    """Return how a published table counts, beside how the rest of the board does, and how its cells are judged."""
+    source = comparison.table
+    text = (
+        f"Both sides in the reading of the source: {source.reading.words}. (The ranking above: {own_reading(board)}.) "
+        "Of each method the most thorough recipe. "
+    )
+    if source.tolerance is None:
+        text += "REPRODUCED: ours prints the same"
+    else:
+        text += f"REPRODUCED: ours is within {source.tolerance.reproduced:g} percentage points"
+    return text + (
+        f"; WITHIN: the printed figure lies in the {percent(LEVEL)} interval of ours; else ours is BETTER or WORSE."
+    )
+
+
+def comparison_texts(comparison: Comparison) -> list[str]:
+    """Return how many cells got each verdict, and the verdicts on published times."""
+    judged = [row for row in compared_verdicts(comparison) if row is not None]
+    counts = Counter(cell.verdict for row in judged for cell in row.cells)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    times = [
+        _time(row, cell)
+        for row in judged
+        for cell in row.cells
+        if cell.name in PUBLISHED_TIMES and cell.ours is not None
+    ]
+    found = [f"Cells judged, times among them: {said}."] if said else []
+    if times:
+        found.append(f"Times, on another machine than the source's: {'; '.join(times)}.")
+    return found
+
+
+def _time(row: RowVerdicts, cell: CellVerdict) -> str:
+    return f"{TIMES[cell.name]} of {row.method} {cell.published:g} s, of {row.ours} {cell.ours:.3g} s: {cell.verdict}"
+
+
+def context_text(context: Context) -> str:
+    """Return the rows of a table that nothing here can be compared with, and why not."""
+    rows = []
+    for row in context.table.rows:
+        digits = context.table.digits(row)
+        printed: Mapping[str, float | None] = {HEADINGS[m]: row[m] for m in PUBLISHED_METRICS}
+        figures = ", ".join(
+            f"{name} {_printed(value, digits)}" for name, value in printed.items() if value is not None
+        )
+        rows.append(f"{row.method}: {figures}")
+    return f"{context.table.title}. {'; '.join(rows)}. Not comparable: {context.reason}."
