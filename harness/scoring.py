@@ -19,7 +19,9 @@ class Faulty(RecordError):
     """Records that cannot be believed: `faults` holds one line for each."""
 
     def __init__(self, faults: Sequence[str], of: int) -> None:
-        super().__init__(f"{len(faults)} of {of} records cannot be believed: {faults[0]}; nothing was written")
+        super().__init__(
+            f"{len(faults)} of {of} records cannot be believed: {faults[0]}; nothing was written"
+        )
         self.faults, self.of = tuple(faults), of
 
 
@@ -49,9 +51,7 @@ def runs_folder(given: Path) -> Path:
     for folder in (given / "runs", given):
         if any(folder.glob(f"[!.]*/{MANIFEST}")):
             return folder
-    raise DataError(
-        f"no records in {str(given)!r}: expected KEY/{MANIFEST} or runs/KEY/{MANIFEST} below it, as 'harness run' writes"
-    )
+    raise DataError(f"no records in {str(given)!r}: expected KEY/{MANIFEST} or runs/KEY/{MANIFEST} below it")
 
 
 def sound_records(runs: Path) -> list[Record]:

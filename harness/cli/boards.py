@@ -25,7 +25,9 @@ def score(
     runs: Annotated[Path, typer.Argument(help="A folder of records, or one that holds them as 'runs'.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where to write [default: the folder that holds the records' folder]."),
+        typer.Option(
+            "--out", "-o", help="Where to write [default: the folder that holds the records' folder]."
+        ),
     ] = None,
 ) -> None:
     """Rebuild every board, verdict and export from RUNS alone: the same records give the same bytes.
