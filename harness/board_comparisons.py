@@ -11,6 +11,7 @@ from harness.board_tables import HEADINGS, NONE, Table, bounds_text, own_reading
 from harness.comparisons import Comparison, Context, Line
 from harness.intervals import LEVEL
 from harness.published import PUBLISHED_METRICS, PUBLISHED_TIMES, PublishedRow, PublishedTable
+from harness.types import unique
 from harness.verdicts import CellVerdict, RowVerdicts, compared_verdicts
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ def comparison_table(comparison: Comparison) -> Table:
     headings = ["Row", *(HEADINGS[metric] for metric in PUBLISHED_METRICS), "Notes"]
     table = Table(headings, frozenset({"Row", "Notes"}))
     told: set[str | None] = set()
+    several = len(_recipes(comparison)) > 1
     for line, verdicts in zip(comparison.lines, compared_verdicts(comparison), strict=True):
         name = None if line.published is None else line.published.method
         if name not in told:
             told.add(name)
             table.rows.append(_published(line.published, comparison, table))
-        table.rows += _ours(line, verdicts, comparison.table, table)
+        table.rows += _ours(line, verdicts, comparison.table, table, several)
     return table
 
 
@@ -51,17 +53,22 @@ def _published(row: PublishedRow | None, comparison: Comparison, table: Table) -
     return [said, *values, table.number([*notes, *row.notes])]
 
 
+def _recipes(comparison: Comparison) -> list[str]:
+    return unique(line.row.recipe for line in comparison.lines if line.row is not None)
+
+
 def _ours(
-    line: Line, verdicts: RowVerdicts | None, source: PublishedTable, table: Table
+    line: Line, verdicts: RowVerdicts | None, source: PublishedTable, table: Table, several: bool
 ) -> Iterator[list[str]]:
-    nothing = [NONE] * len(PUBLISHED_METRICS)
+    """The lines of one of our rows; its recipe is told where there are `several`."""
     if line.row is None:
-        yield ["not run", *nothing, ""]
+        yield ["not run", *[NONE] * len(PUBLISHED_METRICS), ""]
         return
     digits = source.decimals if line.published is None else source.digits(line.published)
-    status = "" if line.row.status == "ranked" else f", {line.row.status}"
     means = [line.ours.get(metric) for metric in PUBLISHED_METRICS]
-    notes = table.number([f"{line.row.recipe}{status}", *_line_notes(line, source)])
+    said = [f"recipe {line.row.recipe}"] if several else []
+    said += [] if line.row.status == "ranked" else [line.row.status]
+    notes = table.number([*said, *_line_notes(line, source)])
     yield [line.row.shown, *(_value(mean, digits) for mean in means), notes]
     if not line.ours:
         return
@@ -109,10 +116,11 @@ def _line_notes(line: Line, source: PublishedTable) -> Iterable[str]:
 
 def reading_text(board: Board, comparison: Comparison) -> str:
     """Return how a published table counts, beside how the rest of the board does, and how its cells are judged."""
-    source = comparison.table
+    source, recipes = comparison.table, _recipes(comparison)
+    only = f", which is {recipes[0]}" if len(recipes) == 1 else ""
     text = (
         f"Both sides in the reading of the source: {source.reading.words}. (The ranking above: {own_reading(board)}.) "
-        "Of each method the most thorough recipe. "
+        f"Of each method the most thorough recipe{only}. "
     )
     if source.tolerance is None:
         text += "REPRODUCED: ours prints the same"

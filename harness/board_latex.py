@@ -20,6 +20,7 @@ from harness.board_tables import (
     section_table,
     seeds_table,
 )
+from harness.types import digest_of
 
 if TYPE_CHECKING:
     from harness.boards import Board, Section
@@ -50,9 +51,15 @@ REPLACED = {
 TOLD = ("Split", "Images", "Reading", "Intervals", "Caution")
 """Which of a board's facts stand below its tables."""
 
-HEAD = r"""% \input this below \usepackage{booktabs}. What pdfLaTeX's fonts lack appears as its code point there,
-% as itself with LuaLaTeX and XeLaTeX.
+HEAD = r"""% \input this below \usepackage{booktabs,graphicx}; without graphicx wide tables run over the margin.
+% What pdfLaTeX's fonts lack appears as its code point there, as itself with LuaLaTeX and XeLaTeX.
+\ifdefined\boardbox\else\newsavebox{\boardbox}\fi
+\providecommand{\boardtable}[1]{\sbox{\boardbox}{#1}\ifdefined\resizebox
+\ifdim\wd\boardbox>\textwidth\sbox{\boardbox}{\resizebox{\textwidth}{!}{\usebox{\boardbox}}}\fi
+\ifdim\dimexpr\ht\boardbox+\dp\boardbox\relax>.8\textheight
+\sbox{\boardbox}{\resizebox*{!}{.8\textheight}{\usebox{\boardbox}}}\fi\fi\usebox{\boardbox}}
 """
+"""A table that is too wide or too high for the page is scaled, where graphicx is loaded."""
 
 
 def tables(board: Board) -> str:
@@ -93,22 +100,28 @@ def _more(section: Section, where: str) -> list[str]:
 
 
 def _environment(table: Table, caption: str, texts: Iterable[str]) -> str:
+    """The table as a float, and what is to be said of it after it, where it may run over pages."""
     columns = "".join("l" if heading in table.left else "r" for heading in table.headings)
     notes = [f"({number}) {note}" for number, note in enumerate(table.notes, start=1)]
+    label = f"tab:board-{digest_of(caption)[:8]}"
     lines = [
         r"\begin{table*}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{escaped(caption)}}}",
+        rf"\caption{{{escaped(caption)}}}\label{{{label}}}",
+        r"\boardtable{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         _line(table.headings),
         r"\midrule",
         *map(_line, table.rows),
         r"\bottomrule",
-        r"\end{tabular}",
-        *(rf"\par\raggedright {escaped(text)}" for text in [*texts, *notes]),
+        r"\end{tabular}}",
         r"\end{table*}",
     ]
+    said = [escaped(text) for text in [*texts, *notes]]
+    if said:
+        said[0] = rf"Table~\ref{{{label}}}. {said[0]}"
+        lines.append("{\\footnotesize\\raggedright\n" + "\\par\n".join(said) + "\\par}")
     return "\n".join(lines) + "\n"
 
 

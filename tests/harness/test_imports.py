@@ -16,7 +16,14 @@ PACKAGES = {"harness": Path(harness.__file__).parent, "baselines": Path(baseline
 
 LAYERS = [
     ["harness.errors"],
-    ["harness.types", "harness.folders", "harness.counters", "harness.budgets", "harness.folds"],
+    [
+        "harness.types",
+        "harness.folders",
+        "harness.counters",
+        "harness.budgets",
+        "harness.folds",
+        "harness.schemas",
+    ],
     ["harness.images", "harness.machine", "harness.sources", "harness.checkpoints"],
     ["harness.registry", "harness.download", "harness.unpacking"],
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
@@ -53,8 +60,14 @@ LAYERS = [
     ["harness.board_tables", "harness.execution", "harness.planning", "harness.tuning_pictures"],
     ["harness.tuning_files", "harness.board_comparisons"],
     ["harness.board_markdown", "harness.board_latex", "harness.runs", "harness.pretraining"],
-    ["harness.verify_report", "harness.bench", "harness.model_index"],
-    ["harness.board_files", "harness.verdict_files", "harness.executors", "harness.explaining"],
+    ["harness.verify_report", "harness.bench"],
+    [
+        "harness.board_files",
+        "harness.verdict_files",
+        "harness.model_index",
+        "harness.executors",
+        "harness.explaining",
+    ],
     ["harness.submissions"],
     ["harness.publishing", "harness.model_cards"],
     ["harness.scoring"],
