@@ -12,14 +12,14 @@ from harness.comparisons import Comparison, Context, Line
 from harness.intervals import LEVEL
 from harness.published import PUBLISHED_METRICS, PUBLISHED_TIMES, PublishedRow, PublishedTable
 from harness.types import unique
-from harness.verdicts import CellVerdict, RowVerdicts, compared_verdicts
+from harness.verdicts import RowVerdicts, compared_verdicts
 
 if TYPE_CHECKING:
     from harness.boards import Board
 
 __all__ = ["comparison_table", "comparison_texts", "context_text", "reading_text"]
 
-TIMES = {"fit_seconds": "training", "predict_seconds_per_image": "prediction of an image"}
+TIMES = {"fit_seconds": "training", "predict_seconds_per_image": "an image"}
 
 WORDS = {"WITHIN INTERVAL": "WITHIN"}
 """Verdicts that are longer than a column of figures."""
@@ -38,19 +38,22 @@ def comparison_table(comparison: Comparison) -> Table:
         name = None if line.published is None else line.published.method
         if name not in told:
             told.add(name)
-            table.rows.append(_published(line.published, comparison, table))
+            table.rows += _published(line.published, comparison, table)
         table.rows += _ours(line, verdicts, comparison.table, table, several)
     return table
 
 
-def _published(row: PublishedRow | None, comparison: Comparison, table: Table) -> list[str]:
+def _published(row: PublishedRow | None, comparison: Comparison, table: Table) -> Iterator[list[str]]:
+    nothing = [NONE] * len(PUBLISHED_METRICS)
     if row is None:
-        return ["no published row", *[NONE] * len(PUBLISHED_METRICS), ""]
+        yield ["no published row", *nothing, ""]
+        return
     values = [_printed(row[metric], comparison.table.digits(row)) for metric in PUBLISHED_METRICS]
-    word = comparison.possible.get(row.method)
-    said = f"{row.method}, published" if word is None else f"{row.method}, published: {word.split()[0]}"
-    notes = [] if word is None or word == word.split()[0] else [word]
-    return [said, *values, table.number([*notes, *row.notes])]
+    yield [f"{row.method}, published", *values, table.number(row.notes)]
+    if row.method in comparison.possible:
+        word, *more = comparison.possible[row.method].split(maxsplit=1)
+        note = table.number([comparison.possible[row.method]]) if more else ""
+        yield [f"- as printed: {word}", *nothing, note]
 
 
 def _recipes(comparison: Comparison) -> list[str]:
@@ -61,23 +64,21 @@ def _ours(
     line: Line, verdicts: RowVerdicts | None, source: PublishedTable, table: Table, several: bool
 ) -> Iterator[list[str]]:
     """The lines of one of our rows; its recipe is told where there are `several`."""
-    if line.row is None:
-        yield ["not run", *[NONE] * len(PUBLISHED_METRICS), ""]
-        return
+    said = [] if line.row is None else _line_notes(line, source, several)
     digits = source.decimals if line.published is None else source.digits(line.published)
     means = [line.ours.get(metric) for metric in PUBLISHED_METRICS]
-    said = [f"recipe {line.row.recipe}"] if several else []
-    said += [] if line.row.status == "ranked" else [line.row.status]
-    notes = table.number([*said, *_line_notes(line, source)])
-    yield [line.row.shown, *(_value(mean, digits) for mean in means), notes]
-    if not line.ours:
+    name = "not run" if line.row is None else line.row.shown
+    yield [name, *(_value(mean, digits) for mean in means), table.number(said)]
+    if line.ours:
+        yield [f"- {percent(LEVEL)} interval", *(_bounds_of(mean) for mean in means), ""]
+    if verdicts is None:
         return
-    yield [f"- {percent(LEVEL)} interval", *(_bounds_of(mean) for mean in means), ""]
-    if verdicts is not None:
+    if line.ours:
         differences = [line.differences.get(metric) for metric in PUBLISHED_METRICS]
         yield ["- ours minus published", *(_difference(each, digits) for each in differences), ""]
-        judged = {cell.name: WORDS.get(cell.verdict, cell.verdict) for cell in verdicts.cells}
-        yield ["- verdict", *(judged.get(metric, NONE) for metric in PUBLISHED_METRICS), ""]
+    judged = {cell.name: WORDS.get(cell.verdict, cell.verdict) for cell in verdicts.cells}
+    reasons = unique(cell.reason for cell in verdicts.cells if cell.verdict == "NOT RUN" and cell.reason)
+    yield ["- verdict", *(judged.get(metric, NONE) for metric in PUBLISHED_METRICS), table.number(reasons)]
 
 
 def _printed(value: float | None, decimals: int) -> str:
@@ -97,21 +98,18 @@ def _difference(difference: float | None, decimals: int) -> str:
     return NONE if difference is None else f"{round(100 * difference, decimals) + 0.0:+.{decimals}f}"
 
 
-def _line_notes(line: Line, source: PublishedTable) -> Iterable[str]:
-    if line.row is None:
-        return
+def _line_notes(line: Line, source: PublishedTable, several: bool) -> Iterable[str]:
+    assert line.row is not None
+    if several:
+        yield f"recipe {line.row.recipe}"
+    if line.row.status != "ranked":
+        yield line.row.status
     if line.published is None and line.row.label in source.named_without_row:
         yield f"{line.row.label}: the source names this method and reports no row of it"
     for metric in PUBLISHED_METRICS:
         mean = line.ours.get(metric)
         if mean is not None and mean.reason is not None:
             yield f"{HEADINGS[metric]} undefined in this reading: {mean.reason}"
-        if (
-            line.published is not None
-            and line.published[metric] is not None
-            and not source.reading.covers(metric)
-        ):
-            yield f"{HEADINGS[metric]} not compared: how it was computed is not known"
 
 
 def reading_text(board: Board, comparison: Comparison) -> str:
@@ -136,20 +134,20 @@ def comparison_texts(comparison: Comparison) -> list[str]:
     judged = [row for row in compared_verdicts(comparison) if row is not None]
     counts = Counter(cell.verdict for row in judged for cell in row.cells)
     said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    times = [
-        _time(row, cell)
-        for row in judged
-        for cell in row.cells
-        if cell.name in PUBLISHED_TIMES and cell.ours is not None
-    ]
     found = [f"Cells judged, times among them: {said}."] if said else []
+    times = [text for row in judged if (text := _times_text(row))]
     if times:
-        found.append(f"Times, on another machine than the source's: {'; '.join(times)}.")
+        found.append(f"Times, here against the source's, on another machine: {'; '.join(times)}.")
     return found
 
 
-def _time(row: RowVerdicts, cell: CellVerdict) -> str:
-    return f"{TIMES[cell.name]} of {row.method} {cell.published:g} s, of {row.ours} {cell.ours:.3g} s: {cell.verdict}"
+def _times_text(row: RowVerdicts) -> str:
+    timed = [
+        f"{TIMES[cell.name]} {cell.ours:.3g} s against {cell.published:g} s, {cell.verdict}"
+        for cell in row.cells
+        if cell.name in PUBLISHED_TIMES and cell.ours is not None
+    ]
+    return f"{row.ours}: {', '.join(timed)}" if timed else ""
 
 
 def context_text(context: Context) -> str:

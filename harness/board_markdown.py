@@ -27,7 +27,7 @@ from harness.board_tables import (
 if TYPE_CHECKING:
     from harness.boards import Board, Section
 
-__all__ = ["escaped", "index_page", "page"]
+__all__ = ["aligned", "escaped", "index_page", "page"]
 
 WIDTH = 110
 
@@ -81,17 +81,21 @@ def _reading_source(source: str | None) -> list[str]:
 
 def _table(table: Table) -> str:
     """The table, and its notes as a numbered list."""
-    from tabulate import tabulate
-
     rows = [[escaped(cell) for cell in row] for row in table.rows]
-    align = ["left" if heading in table.left else "right" for heading in table.headings]
-    lines = tabulate(
-        [table.headings, *rows], tablefmt="pipe", colalign=align, disable_numparse=True
-    ).splitlines()
-    # the headings go in as a row, since tabulate makes columns wider than headings of its own
-    text = "\n".join([lines[1], lines[0], *lines[2:]])
+    text = aligned(
+        table.headings, rows, ["left" if heading in table.left else "right" for heading in table.headings]
+    )
     notes = [_wrapped(f"{number}. ", escaped(note)) for number, note in enumerate(table.notes, start=1)]
     return "\n\n".join(part for part in (text, "\n".join(notes)) if part)
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
+    """Return a Markdown table whose columns are as wide as what is in them; cells are `escaped` already."""
+    from tabulate import tabulate
+
+    # the headings go in as a row, since tabulate makes columns wider than headings of its own
+    lines = tabulate([headings, *rows], tablefmt="pipe", colalign=align, disable_numparse=True).splitlines()
+    return "\n".join([lines[1], lines[0], *lines[2:]])
 
 
 def _bullets(texts: Iterable[str]) -> str:
@@ -121,15 +125,12 @@ def _continued(line: str) -> str:
 
 def index_page(boards: Sequence[Board], links: Sequence[str], verdicts: Mapping[str, str]) -> str:
     """Return one line a board: its best row and where it is; then where each dataset's verdicts are."""
-    from tabulate import tabulate
-
     rows = []
     for board, link in zip(boards, links, strict=True):
         name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}]({quote(link)})"
         rows.append([name, *_best(board), ", ".join(map(str, board.seeds))])
     headings = ["Board", "Recipe", "Best", "F1", "Seeds"]
-    align = ["left", "left", "left", "right", "left"]
-    text = tabulate(rows, headings, tablefmt="pipe", colalign=align, disable_numparse=True)
+    text = aligned(headings, rows, ["left", "left", "left", "right", "left"])
     said = "Best: rank 1 by F1 (percent, of the first) of the most thorough recipe with a ranked row."
     parts = ["# Boards", text, said]
     if verdicts:

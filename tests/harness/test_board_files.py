@@ -295,6 +295,7 @@ def test_each_published_row_is_followed_by_ours_with_interval_difference_and_ver
         ["- verdict", "REPRODUCED"],
         ["Other, published", "50"],
         ["not run", "-"],
+        ["- verdict", "NOT RUN"],
         ["no published row", "-"],
         ["svm", "95.00"],
         ["- 95 % interval", "[83.5, 98.6]"],
@@ -314,9 +315,20 @@ def test_a_row_whose_possibility_was_looked_into_says_so(tmp_path):
     judged = replace(board, comparisons=(replace(comparison, possible=possible),))
     markdown = board_markdown.page(judged)
     names = [row[0] for row in tables_of(markdown)[-1]]
-    assert "Net, published: impossible" in names
-    assert "Other, published: possible" in names
+    assert names[2:4] == ["Net, published", "- as printed: impossible"]
+    assert "- as printed: possible" in names
     assert "1. impossible on this test part" in markdown
+
+
+def test_a_cell_that_is_not_judged_says_why(tmp_path):
+    (tmp_path / "published" / "made").mkdir(parents=True)
+    unknown = PUBLISHED.replace('reading = { positive = "non-COVID", auc = "hard-labels" }\n', "")
+    (tmp_path / "published" / "made" / "published.toml").write_text(unknown)
+    markdown = written(tmp_path, record_of(GOOD, model__label="resnet"))[".md"]
+    table = tables_of(markdown)[-1]
+    (verdict,) = (row for row in table[:7] if row[0] == "- verdict")
+    assert verdict == ["- verdict", "REPRODUCED", "-", "-", "NOT RUN", "NOT RUN", "1"]
+    assert "1. how it was computed is not known" in markdown
 
 
 def test_the_reading_of_a_comparison_stands_above_it_beside_our_own(compared):
