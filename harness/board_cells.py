@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from harness.errors import HarnessError, RecordError
 from harness.manifests import check_manifest
 from harness.metrics import Auc, Scores, check_probabilities, scores
+from harness.resamples import units_of
 from harness.types import digest_of
 
 if TYPE_CHECKING:
@@ -79,6 +81,11 @@ class Cell:
     def grouped(self) -> bool:
         """True when the group of at least one image is known."""
         return any(group is not None for group in self.groups or ())
+
+    @cached_property
+    def units(self) -> tuple[str, ...]:
+        """What is drawn together when the test part is resampled, of each image."""
+        return units_of(self.ids, self.groups)
 
     @property
     def place(self) -> tuple[int, int]:
