@@ -126,13 +126,14 @@ def _continued(line: str) -> str:
 def index_page(boards: Sequence[Board], links: Sequence[str], verdicts: Mapping[str, str]) -> str:
     """Return one line a board: its best row and where it is; then where each dataset's verdicts are."""
     rows = []
-    for board, link in zip(boards, links, strict=True):
-        name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}]({quote(link)})"
+    for number, board in enumerate(boards, start=1):
+        name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}][{number}]"
         rows.append([name, *_best(board), ", ".join(map(str, board.seeds))])
     headings = ["Board", "Recipe", "Best", "F1", "Seeds"]
     text = aligned(headings, rows, ["left", "left", "left", "right", "left"])
     said = "Best: rank 1 by F1 (percent, of the first) of the most thorough recipe with a ranked row."
-    parts = ["# Boards", text, said]
+    places = [f"[{number}]: {quote(link)}" for number, link in enumerate(links, start=1)]
+    parts = ["# Boards", text, "\n".join(places), said]
     if verdicts:
         links = ", ".join(f"[{escaped(name)}]({quote(link)})" for name, link in verdicts.items())
         parts.append(f"Verdicts on published tables: {links}.")
