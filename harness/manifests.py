@@ -13,7 +13,8 @@ from harness.errors import RecordError
 __all__ = ["check_manifest"]
 
 Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -69,8 +70,20 @@ class _Protocol(_Part):
 class _Model(_Part):
     label: Text
     variant: Text | None
-    code: str | None = None
-    parameters: dict[str, Any] = {}
+    code: str | None
+    parameters: dict[str, Any]
+
+
+class _Trial(_Part):
+    parameters: dict[str, Any]
+
+
+class _Tuning(_Part):
+    trials: Count = 0
+    pruned: Count = 0
+    failed: Count = 0
+    budget: dict[str, Any] | None = None
+    history: list[_Trial] = []
 
 
 class _Weights(_Part):
@@ -97,8 +110,8 @@ class _Manifest(_Part):
     protocol: _Protocol
     model: _Model
     recipe: Text
-    seed: int
-    tuning: dict[str, Any] | None
+    seed: Seed
+    tuning: _Tuning | None
     weights: list[_Weights]
     finished: str
     engine: str | None = None

@@ -152,6 +152,9 @@ def read_record(folder: Path) -> Record:
     """Return the record in `folder`. Raises `RecordError` naming it when it is damaged or of another schema."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"), parse_constant=_no_number)
+        json.dumps(
+            manifest, ensure_ascii=False
+        ).encode()  # half a character can be read, but not written again
         version, status = manifest["schema_version"], manifest["status"]
     except OSError as error:
         raise RecordError(f"record {folder.name!r}: no {MANIFEST}: {error.strerror}") from error

@@ -134,6 +134,10 @@ def test_a_superseded_record_is_held_to_its_digest_too(tmp_path):
         (lambda m: m.update(schema_version=99), "schema_version 99, this harness reads 1"),
         (lambda m: m.update(status="perhaps"), "status 'perhaps'"),
         (lambda m: m["model"]["parameters"].update(C=float("nan")), "NaN is no number"),
+        (lambda m: m["model"]["parameters"].update(C="\ud800"), "surrogates not allowed"),
+        (lambda m: m["model"].pop("parameters"), "its manifest has no 'parameters'"),
+        (lambda m: m.update(tuning={"history": [{}]}), "(tuning.history.0.parameters)"),
+        (lambda m: m.update(seed=10**30), "seed: Input should be less than"),
     ],
 )
 def test_a_manifest_with_a_fault_is_one_line_that_names_the_place(tmp_path, change, said):
