@@ -239,6 +239,11 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
             f"predictions give image {unknown['id'].iloc[0]!r} the label {unknown['label'].iloc[0]!r}, "
             f"which is none of {classes!r}"
         )
+    strange = next(
+        (v for v in [*frame["id"], *frame["group"]] if not isinstance(v, str) and not pd.isna(v)), None
+    )
+    if strange is not None:
+        raise RecordError(f"predictions name an image or a group {strange!r}, expected text")
     number = {name: index for index, name in enumerate(classes)}
     return Cell(
         entry=entry,

@@ -247,7 +247,7 @@ def _about_weights(manifest: Mapping[str, Any]) -> Iterable[str]:
     """Which pretrained networks a row rests on; of those that could not be had only if the model is silent."""
     told = {weights["network"] for weights in manifest["weights"]}
     backbone = manifest["model"]["parameters"].get("backbone")
-    if backbone is not None and backbone not in told | {SPLIT_NETWORK}:
+    if isinstance(backbone, str) and backbone not in told | {SPLIT_NETWORK}:
         yield f"features of {backbone}"
     for weights in manifest["weights"]:
         if is_stage(weights["network"]):

@@ -99,8 +99,10 @@ class Record:
             )
         try:
             return pd.read_parquet(path)
-        except (OSError, ValueError) as error:  # pyarrow's errors are of these two
-            raise RecordError(f"record {self.key!r}: {PREDICTIONS} is no Parquet file: {error}") from error
+        except (OSError, ValueError, KeyError, NotImplementedError) as error:  # what pyarrow and pandas raise
+            raise RecordError(
+                f"record {self.key!r}: {PREDICTIONS} is no Parquet file of predictions: {error}"
+            ) from error
 
 
 def write_record(
