@@ -72,7 +72,7 @@ def check_latex(text: str) -> None:
     assert commands <= {
         *("begin", "end", "centering", "footnotesize", "setlength", "tabcolsep", "caption", "toprule"),
         *("midrule", "bottomrule", "par", "raggedright", "pm", "ifdefined", "Umathchar", "else", "fi"),
-        *("boardtable", "label", "ref"),
+        *("boardtable", "label", "ref", "hspace", "smallskip"),
         *("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"),
     }
     opened = []
@@ -196,6 +196,20 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_long_table_goes_on_on_another_page_and_no_row_leaves_its_interval(tmp_path):
+    (tmp_path / "published" / "made").mkdir(parents=True)
+    (tmp_path / "published" / "made" / "published.toml").write_text(PUBLISHED)
+    records = [record_of(GOOD, model__label=f"model {number:02d}") for number in range(30)]
+    text = written(tmp_path, *records)[".tex"]
+    check_latex(text)
+    beside = text[text.index("beside Table 1.") :]
+    bodies = re.findall(r"\\midrule\n(.*?)\\bottomrule", beside, flags=re.DOTALL)
+    assert [len(body.splitlines()) for body in bodies] == [47, 20]  # 7 lines, then 20 models of two
+    assert "The same table, part 2 of 2." in beside
+    assert bodies[1].startswith("model 20 & ")
+    assert beside.count(r"\caption{") == 0  # its caption is before it, and the only one
 
 
 @given(st.text(max_size=40))
