@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from harness.cli import bench, boards, datasets, explain, models, pretrain, run, submit, tune, verify
+from harness.cli import bench, boards, datasets, explain, export, models, pretrain, run, submit, tune, verify
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -33,6 +33,7 @@ submit.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
 verify.add_to(app)
+export.add_to(app)
 
 
 @app.callback(invoke_without_command=True)
