@@ -31,7 +31,7 @@ from harness.published import (
 from harness.records import Record
 from harness.resamples import Part, mean_of, resampled, resamples_of, units_of
 
-__all__ = ["CellVerdict", "IntervalsOf", "RowVerdicts", "Verdict", "intervals_of", "verdicts_of"]
+__all__ = ["CellVerdict", "IntervalsOf", "RowVerdicts", "Verdict", "intervals_of", "name_of", "verdicts_of", "verdicts_on"]
 
 Verdict = Literal["REPRODUCED", "WITHIN INTERVAL", "BETTER", "WORSE", "NOT RUN"]
 
@@ -85,11 +85,22 @@ def verdicts_of(
     of_dataset = [record for record in records if entry_of(record).dataset == published.dataset]
     alone = published.model_copy(update={"tables": (table,)})
     boards = build_boards(of_dataset, {published.dataset: alone})
+    return verdicts_on(table, boards, nothing, intervals_of_row)
+
+
+def verdicts_on(
+    table: PublishedTable,
+    boards: Iterable[Board],
+    nothing: str = "there is no record",
+    intervals_of_row: IntervalsOf | None = None,
+) -> tuple[RowVerdicts, ...]:
+    """Return the verdicts on a published table by boards of its dataset that are built already, with it among others."""
     board = next((board for board in boards if board.protocol == table.protocol), None)
     if board is None:
         return tuple(_not_run(row, nothing) for row in table.rows)
-    if board.context:
-        return tuple(_not_run(row, board.context[0].reason) for row in table.rows)
+    for context in board.context:
+        if context.table.id == table.id:
+            return tuple(_not_run(row, context.reason) for row in table.rows)
     return tuple(_judged(board, table, intervals_of_row or intervals_of))
 
 
@@ -104,7 +115,8 @@ def _printed(row: PublishedRow) -> list[tuple[str, float]]:
 
 
 def _judged(board: Board, table: PublishedTable, intervals_of_row: IntervalsOf) -> Iterable[RowVerdicts]:
-    for line in board.comparisons[0].lines:
+    lines = next(of.lines for of in board.comparisons if of.table.id == table.id)
+    for line in lines:
         if line.published is None:
             continue
         if line.row is None:
@@ -112,12 +124,13 @@ def _judged(board: Board, table: PublishedTable, intervals_of_row: IntervalsOf) 
             reason = f"no record of {models}" if models else "no model here is said to be this method"
             yield _not_run(line.published, reason)
         elif not line.row.cells:
-            yield _not_run(line.published, "; ".join(line.row.notes), _name(line.row))
+            yield _not_run(line.published, "; ".join(line.row.notes), name_of(line.row))
         else:
             yield _row_verdicts(line.published, line.row, table, intervals_of_row)
 
 
-def _name(row: Row) -> str:
+def name_of(row: Row) -> str:
+    """Return what verdicts call a row of ours."""
     status = "" if row.status == "ranked" else f", {row.status}"
     return f"{row.name}, {row.recipe}{status}"
 
@@ -133,7 +146,7 @@ def _row_verdicts(
             cells.append(_time_verdict(name, value, row))
         else:
             cells.append(_metric_verdict(name, published, read[name], table, found.get(name)))
-    return RowVerdicts(published.method, _name(row), tuple(cells), _caution(row, table))
+    return RowVerdicts(published.method, name_of(row), tuple(cells), _caution(row, table))
 
 
 def _caution(row: Row, table: PublishedTable) -> str | None:

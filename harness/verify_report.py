@@ -16,7 +16,7 @@ from harness.verdicts import CellVerdict, RowVerdicts
 from harness.verify_findings import OnSplit, RowFinding
 from harness.verify_tables import Claim, ClaimTable
 
-__all__ = ["SCHEMA_VERSION", "Verified", "as_json", "report"]
+__all__ = ["CANNOT_TELL", "NAMES", "SCHEMA_VERSION", "Verified", "as_json", "in_a_word", "report", "row_facts"]
 
 SCHEMA_VERSION = 1
 
@@ -77,8 +77,8 @@ def _table_parts(verified: Verified) -> Iterator[str]:
     for finding in verified.findings:
         claim = finding.claim
         printed = ", ".join(f"{NAMES[name]} {text}" for name, text in claim.printed.items())
-        yield f"## {escaped(claim.method)}: {_in_a_word(finding)}"
-        yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *_row_facts(finding, table)]))
+        yield f"## {escaped(claim.method)}: {in_a_word(finding)}"
+        yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *row_facts(finding, table)]))
     yield "## Verdicts"
     if verified.verdicts is None:
         yield _wrapped("", "None: this table names no dataset, so nothing of ours stands beside it.")
@@ -110,7 +110,7 @@ def _summary(verified: Verified) -> Iterator[str]:
     for finding in verified.findings:
         counts = ["-" if finding.in_range is None else f"{finding.in_range.count:,}"]
         counts += [f"{split.fits.count:,}" for split in finding.splits] or ["-"] * len(first)
-        lines.append([escaped(finding.claim.method), _in_a_word(finding), *counts])
+        lines.append([escaped(finding.claim.method), in_a_word(finding), *counts])
     align = ["left", "left", *["right"] * (len(headings) - 2)]
     titles = [escaped(heading) for heading in headings]
     table = tabulate(lines, titles, tablefmt="pipe", colalign=align, disable_numparse=True)
@@ -132,7 +132,8 @@ def _shared(verified: Verified) -> dict[tuple[int, int], list[str]]:
     return {part: fitting for part, fitting in rows.items() if len(fitting) > 1}
 
 
-def _in_a_word(finding: RowFinding) -> str:
+def in_a_word(finding: RowFinding) -> str:
+    """Return whether a row is possible: the first thing a reader asks."""
     if finding.possible is None:
         return "not decided"
     if finding.possible:
@@ -141,7 +142,8 @@ def _in_a_word(finding: RowFinding) -> str:
     return "impossible on this test part" if elsewhere else "impossible"
 
 
-def _row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
+def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
+    """Yield what arithmetic says of a row, a sentence each."""
     left_out = [NAMES[name] for name in finding.claim.figures if name not in finding.checked]
     if left_out:
         yield f"Not held to the matrix: {', '.join(left_out)} ({_why_left_out(table)})."

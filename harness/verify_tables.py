@@ -26,7 +26,7 @@ from harness.published import (
     read_published,
 )
 
-__all__ = ["AROUND", "MOST_ROWS", "Claim", "ClaimTable", "Counts", "Settings", "claim_tables"]
+__all__ = ["AROUND", "MOST_ROWS", "Claim", "ClaimTable", "Counts", "Settings", "claim_table", "claim_tables"]
 
 AROUND = 15
 """How many images more or fewer than the stated test part are searched where no range is stated."""
@@ -124,21 +124,25 @@ def claim_tables(
     if ending == ".toml":
         _check_readable(path)
         published = read_published(path, target)
-        return [_of_published(published, table, settings) for table in published.tables], published
+        return [claim_table(published, table, settings) for table in published.tables], published
     if ending in (".csv", ".tsv", ".md", ".markdown", ".txt"):
         return _of_text(path, settings), None
     files = load_published(leaderboards or bundled("leaderboards")).values()
     for published in files:
         if target == published.key:
-            return [_of_published(published, table, settings) for table in published.tables], published
+            return [claim_table(published, table, settings) for table in published.tables], published
         for table in published.tables:
             if target == table.id:
-                return [_of_published(published, table, settings)], published
+                return [claim_table(published, table, settings)], published
     known = {p.key for p in files if p.key} | {table.id for p in files for table in p.tables}
     raise UnknownName("published table (or .toml, .csv or .md file)", target, known)
 
 
-def _of_published(published: Published, table: PublishedTable, settings: Settings) -> ClaimTable:
+def claim_table(
+    published: Published, table: PublishedTable, settings: Settings | None = None
+) -> ClaimTable:
+    """Return one published table in this form. Raises `UsageError` or `CardError` in one line."""
+    settings = settings or Settings()
     where = f"published table {table.id!r}"
     reading = _reading(table.reading, settings)
     tests = _published_tests(published, table, settings, where)

@@ -1,0 +1,57 @@
+"""The report's file: whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from harness.board_files import replaced
+from harness.boards import build_boards
+from harness.errors import RecordError
+from harness.published import Published
+from harness.records import Record, writable
+from harness.report.pages import report_html
+from harness.report.rules import explanations_in
+from harness.report.thumbnails import Thumbnails, thumbnails_of
+from harness.report.verdicts import verified_tables
+from harness.types import Progress
+
+__all__ = ["runs_in", "write_report"]
+
+
+def runs_in(folder: Path) -> Path:
+    """Return where the records are: `folder/runs`, or the folder itself when it is one of runs."""
+    return folder if folder.name == "runs" and not (folder / "runs").is_dir() else folder / "runs"
+
+
+def write_report(
+    records: Iterable[Record],
+    published: Mapping[str, Published],
+    out: Path,
+    *,
+    explanations: Path | None = None,
+    images: bool = False,
+    data_root: Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the page of these records to `out`; return its path.
+
+    `explanations` is the folder that `harness explain` wrote to. With `images` the datasets are opened and
+    the page holds pictures of them, under the licences that it states.
+
+    Raises `RecordError` when there is no record or the file cannot be written, `CardError` for a published
+    table that cannot be used, and what `harness.report.thumbnails.thumbnails_of` raises.
+    """
+    boards = build_boards(records, published)
+    if not boards:
+        raise RecordError("no records: nothing to make a report of; 'harness run' makes them")
+    if out.is_dir():
+        raise RecordError(f"{str(out)!r} is a folder; name a file with --out, such as report.html")
+    pictures: dict[str, Thumbnails] = {}
+    for board in boards if images else ():
+        if board.dataset not in pictures:
+            pictures[board.dataset] = thumbnails_of(board, data_root, progress)
+    rules = {} if explanations is None else explanations_in(explanations)
+    text = report_html(boards, verified_tables(boards, published), rules=rules, images=pictures)
+    with writable(out.parent):
+        return replaced(out, text)

@@ -1,0 +1,252 @@
+"""Panels: curves and points placed on square plots, as the coordinates that the page's SVG holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.report.curves import Curves
+
+__all__ = ["SIDE", "Panel", "Place", "Series", "Tick", "cost_panel", "curve_panels", "log_ticks", "thinned"]
+
+SIDE = 300
+"""The side of the square in which values are drawn, in units of the picture."""
+
+FINEST = 0.0004
+"""How far a dropped vertex may lie from the line: an eighth of a pixel at 300, half of one enlarged fourfold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A place on an axis, 0 to `SIDE` from the lower left, and what stands there."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A point at x, y with whiskers from `low` to `high`, and what a pointer over it reads."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a panel shows of the row `number`: the outline of a band, a line (SVG path data), points."""
+
+    number: int
+    band: str = ""
+    line: str = ""
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A square plot. `near` are the ticks of the enlarged corner, x then y; empty where there is none."""
+
+    title: str
+    x: str
+    y: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    series: tuple[Series, ...]
+    near: tuple[tuple[Tick, ...], tuple[Tick, ...]] = ((), ())
+    corner: str = ""
+    diagonal: bool = False
+
+
+def curve_panels(numbered: Sequence[tuple[int, str, Curves]], positive: str | None) -> tuple[Panel, ...]:
+    """Return ROC, precision-recall and reliability of rows (number, name, curves)."""
+    tenths = tuple(Tick(SIDE * k / 5, f"{20 * k}") for k in range(6))
+    low, high = (tuple(Tick(SIDE * k / 5, f"{start + 5 * k}") for k in range(6)) for start in (0, 75))
+    of = f" of {positive}" if positive is not None else ", mean over classes"
+    stated = f"Stated probability of {positive}, %" if positive is not None else "Stated probability, %"
+    came = "Share that was so, %"
+    return (
+        Panel(
+            f"ROC{of}",
+            "False positive rate, %",
+            "True positive rate, %",
+            tenths,
+            tenths,
+            tuple(_roc(number, name, curves) for number, name, curves in numbered),
+            (low, high),
+            "upper-left",
+            diagonal=True,
+        ),
+        Panel(
+            f"Precision and recall{of}",
+            "Recall, %",
+            "Precision, %",
+            tenths,
+            tenths,
+            tuple(_precise(number, curves) for number, _, curves in numbered),
+            (high, high),
+            "upper-right",
+        ),
+        Panel(
+            "Calibration",
+            stated,
+            came,
+            tenths,
+            tenths,
+            tuple(_calibrated(number, name, curves) for number, name, curves in numbered),
+            diagonal=True,
+        ),
+    )
+
+
+def _roc(number: int, name: str, curves: Curves) -> Series:
+    if curves.roc is None:
+        return Series(number)
+    band = ""
+    if curves.band is not None:
+        x, low, high = curves.band.T
+        band = _path(np.vstack([np.column_stack([x, low]), np.column_stack([x, high])[::-1]])) + "Z"
+    places: tuple[Place, ...] = ()
+    if curves.point is not None:
+        alarm, hit = curves.point
+        said = f"{name}, as decided: true positives {100 * hit:.1f} %, false positives {100 * alarm:.1f} %"
+        places = (Place(SIDE * alarm, SIDE * hit, None, None, said),)
+    return Series(number, band, _path(thinned(curves.roc)), places)
+
+
+def _precise(number: int, curves: Curves) -> Series:
+    if curves.precision_recall is None:
+        return Series(number)
+    recall, precision = curves.precision_recall.T
+    back = np.r_[0.0, recall[:-1]]
+    corners = np.column_stack([np.column_stack([back, recall]).ravel(), np.repeat(precision, 2)])
+    return Series(number, line=_path(thinned(corners)))
+
+
+def _calibrated(number: int, name: str, curves: Curves) -> Series:
+    places = tuple(
+        Place(
+            SIDE * b.stated,
+            SIDE * b.observed,
+            SIDE * b.low,
+            SIDE * b.high,
+            f"{name}: {b.images:.0f} images stated {100 * b.stated:.1f} %, {100 * b.observed:.1f} % were so",
+        )
+        for b in curves.bins
+    )
+    points = np.array([[b.stated, b.observed] for b in curves.bins]).reshape(-1, 2)
+    return Series(number, line=_path(points), places=places)
+
+
+def cost_panel(
+    title: str, x: str, y: str, points: Iterable[tuple[int, str, float, float, float | None, float | None]]
+) -> Panel | None:
+    """Return y (a share, with its interval) against x > 0 on a logarithmic axis; None without a point.
+
+    `points` are (number, name, x, y, low, high).
+    """
+    points = [point for point in points if point[2] > 0]
+    if not points:
+        return None
+    x_ticks, of_x = log_ticks([point[2] for point in points])
+    ends = [v for point in points for v in point[3:] if v is not None]
+    y_ticks, of_y = _share_ticks(min(ends), max(ends))
+    series = tuple(
+        Series(
+            number,
+            places=(
+                Place(
+                    of_x(value),
+                    of_y(share),
+                    None if low is None else of_y(low),
+                    None if high is None else of_y(high),
+                    f"{number} {name}: {x} {value:.4g}, {y} {100 * share:.2f}",
+                ),
+            ),
+        )
+        for number, name, value, share, low, high in points
+    )
+    return Panel(title, x, y, x_ticks, y_ticks, series)
+
+
+class _Scale:
+    """Places values between two ends on 0 to `SIDE`."""
+
+    def __init__(self, low: float, high: float, *, logarithmic: bool = False) -> None:
+        self._of = math.log10 if logarithmic else float
+        self._low, self._width = self._of(low), self._of(high) - self._of(low)
+
+    def __call__(self, value: float) -> float:
+        return SIDE * (self._of(value) - self._low) / self._width
+
+
+def log_ticks(values: Sequence[float]) -> tuple[tuple[Tick, ...], _Scale]:
+    """Return ticks at powers of ten around positive values, with halves and fifths where these are few; the scale."""
+    low, high = min(values) / 1.25, max(values) * 1.25
+    steps: tuple[int, ...] = (1, 2, 5) if high / low < 200 else (1,)
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    marks = [step * 10.0**power for power in powers for step in steps]
+    first = max(mark for mark in marks if mark <= low)
+    last = min(mark for mark in marks if mark >= high)
+    scale = _Scale(first, last, logarithmic=True)
+    inside = [mark for mark in marks if first <= mark <= last]
+    return tuple(Tick(scale(mark), f"{mark:,.10g}") for mark in inside), scale
+
+
+def _share_ticks(low: float, high: float) -> tuple[tuple[Tick, ...], _Scale]:
+    step = next(s for s in (2, 5, 10, 20) if 100 * (high - low) / s <= 8 or s == 20)
+    first = max(0, step * math.floor(100 * low / step))
+    last = min(100, step * math.ceil(100 * high / step + 1e-9))
+    last = last if last > first else first + step
+    scale = _Scale(first / 100, last / 100)
+    return tuple(Tick(scale(mark / 100), str(mark)) for mark in range(first, last + 1, step)), scale
+
+
+def thinned(points: np.ndarray, finest: float = FINEST) -> np.ndarray:
+    """Return the vertices (K, 2) that matter: no dropped one lies further than `finest` from the line.
+
+    Douglas and Peucker (1973). The ends stay.
+
+    >>> thinned(np.array([[0, 0], [0.5, 0.5], [1, 1]])).tolist()
+    [[0.0, 0.0], [1.0, 1.0]]
+    """
+    points = np.asarray(points, dtype=float)
+    keep = np.zeros(len(points), dtype=bool)
+    keep[[0, -1]] = True
+    stretches = [(0, len(points) - 1)]
+    while stretches:
+        first, last = stretches.pop()
+        if last - first < 2:
+            continue
+        distances = _distances(points[first + 1 : last], points[first], points[last])
+        furthest = int(distances.argmax())
+        if distances[furthest] > finest:
+            middle = first + 1 + furthest
+            keep[middle] = True
+            stretches += [(first, middle), (middle, last)]
+    return points[keep]
+
+
+def _distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """From each point to the stretch from `start` to `end`."""
+    along = end - start
+    length = float(along @ along)
+    share = np.clip((points - start) @ along / length, 0, 1) if length else np.zeros(len(points))
+    return np.asarray(np.hypot(*(points - start - share[:, np.newaxis] * along).T))
+
+
+def _path(points: np.ndarray) -> str:
+    """SVG path data of points (K, 2) in shares; the picture's y grows downwards."""
+    if not len(points):
+        return ""
+    steps = [f"{_short(SIDE * x)} {_short(SIDE * (1 - y))}" for x, y in points.tolist()]
+    return "M" + "L".join(steps)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,172 @@
+"""Published tables as the page shows them: each printed figure beside ours, and what arithmetic says of its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.boards import Board
+from harness.published import PUBLISHED_TIMES, Published
+from harness.report.figures import Scale
+from harness.verdicts import CellVerdict, RowVerdicts, verdicts_on
+from harness.verify_findings import RowFinding, findings_of
+from harness.verify_report import NAMES, Verified, in_a_word, row_facts
+from harness.verify_tables import claim_table
+
+__all__ = ["JudgedCell", "JudgedRow", "PaperRow", "PaperTable", "paper_tables", "verified_tables"]
+
+
+@dataclass(frozen=True)
+class JudgedCell:
+    """One printed figure beside ours; `at`, `printed_at`, `low`, `high` are percent of the column's width."""
+
+    cell: CellVerdict
+    ours: str
+    difference: str
+    bounds: str
+    at: float | None = None
+    printed_at: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """One of our rows beside a published one; None in `cells` where the paper printed nothing."""
+
+    ours: str
+    cells: tuple[JudgedCell | None, ...]
+    caution: str | None
+    not_run: str | None
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A published row: what it printed, whether it is possible, what became of it here."""
+
+    method: str
+    printed: tuple[str, ...]
+    possible: str
+    impossible: bool
+    summary: str
+    facts: tuple[str, ...]
+    judged: tuple[JudgedRow, ...]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A published table; `names` head the columns that any of its rows printed."""
+
+    verified: Verified
+    names: tuple[str, ...]
+    rows: tuple[PaperRow, ...]
+    counts: tuple[tuple[str, int], ...]
+
+
+def verified_tables(boards: Sequence[Board], published: Mapping[str, Published]) -> tuple[Verified, ...]:
+    """Return every published table of the boards' datasets with its findings and verdicts.
+
+    Raises `CardError` and `UsageError` in one line for a table that cannot be searched.
+    """
+    found = []
+    for dataset in dict.fromkeys(board.dataset for board in boards):
+        said = published.get(dataset)
+        of_dataset = [board for board in boards if board.dataset == dataset]
+        for table in said.tables if said is not None else ():
+            assert said is not None
+            claimed = claim_table(said, table)
+            nothing = f"no record of {dataset!r} under {table.protocol!r}"
+            verdicts = verdicts_on(table, of_dataset, nothing)
+            found.append(Verified(claimed, "nearest", findings_of(claimed), verdicts))
+    return tuple(found)
+
+
+def paper_tables(verified: Iterable[Verified]) -> tuple[PaperTable, ...]:
+    """Return the tables as the page shows them."""
+    return tuple(map(_table, verified))
+
+
+def _table(verified: Verified) -> PaperTable:
+    verdicts = verified.verdicts or ()
+    printed = {name for claim in verified.table.rows for name in claim.figures}
+    timed = {cell.name for row in verdicts for cell in row.cells if cell.name in PUBLISHED_TIMES}
+    columns = [name for name in NAMES if name in printed | timed]
+    scales = {name: _scale(name, verdicts) for name in columns}
+    rows = tuple(_row(finding, verified, columns, scales) for finding in verified.findings)
+    words = [cell.verdict for row in verdicts for cell in row.cells]
+    counts = tuple((word, words.count(word)) for word in dict.fromkeys(sorted(words)))
+    return PaperTable(verified, tuple(NAMES[name] for name in columns), rows, counts)
+
+
+def _scale(name: str, verdicts: Iterable[RowVerdicts]) -> Scale:
+    cells = [cell for row in verdicts for cell in row.cells if cell.name == name and cell.ours is not None]
+    ends = [end for cell in cells for end in (cell.published, cell.ours, *(cell.interval or ())) if end is not None]
+    return Scale(min(ends) - 0.5, max(ends) + 0.5) if ends else Scale(0.0, 100.0)
+
+
+def _row(
+    finding: RowFinding, verified: Verified, columns: Sequence[str], scales: Mapping[str, Scale]
+) -> PaperRow:
+    claim, possible = finding.claim, in_a_word(finding)
+    rows = [row for row in verified.verdicts or () if row.method == claim.method]
+    times = {cell.name: f"{cell.published:g}" for row in rows for cell in row.cells}
+    return PaperRow(
+        method=claim.method,
+        printed=tuple(claim.printed.get(name, times.get(name, "")) for name in columns),
+        possible=possible,
+        impossible=finding.possible is False,
+        summary=_summary(possible, rows),
+        facts=tuple(row_facts(finding, verified.table)),
+        judged=tuple(_judged(row, columns, scales) for row in rows),
+    )
+
+
+def _summary(possible: str, rows: Sequence[RowVerdicts]) -> str:
+    """One sentence: is the row possible, and what became of it here."""
+    arithmetic = {
+        "possible": "A confusion matrix prints as this row does",
+        "impossible": "No confusion matrix prints as this row does",
+        "impossible on this test part": "No confusion matrix of this test part prints as this row does",
+    }.get(possible, "Whether a confusion matrix prints as this row does is not decided")
+    told = [f"{row.ours}: {_counted(row)}" for row in rows if row.ours is not None]
+    return f"{arithmetic}; {'; '.join(told) or 'nothing of ours stands beside it'}."
+
+
+def _counted(row: RowVerdicts) -> str:
+    """Which metrics had which verdict, times apart."""
+    metrics = [cell for cell in row.cells if cell.name not in PUBLISHED_TIMES]
+    by_word = {c.verdict: [NAMES[o.name] for o in metrics if o.verdict == c.verdict] for c in metrics}
+    return ", ".join(
+        f"all {len(names)} {word}" if len(names) == len(metrics) > 1 else f"{', '.join(names)} {word}"
+        for word, names in by_word.items()
+    )
+
+
+def _judged(row: RowVerdicts, columns: Sequence[str], scales: Mapping[str, Scale]) -> JudgedRow:
+    cells = {cell.name: _cell(cell, scales[cell.name]) for cell in row.cells}
+    reasons = {cell.reason for cell in row.cells}
+    skipped = all(cell.verdict == "NOT RUN" for cell in row.cells) and len(reasons) == 1
+    return JudgedRow(
+        ours=row.ours or "not run",
+        cells=tuple(cells.get(name) for name in columns),
+        caution=row.caution,
+        not_run=row.cells[0].reason if skipped else None,
+    )
+
+
+def _cell(cell: CellVerdict, scale: Scale) -> JudgedCell:
+    if cell.ours is None:
+        return JudgedCell(cell, "-", "", "")
+    if cell.name in PUBLISHED_TIMES:
+        return JudgedCell(cell, f"{cell.ours:.3g}", f"×{cell.ours / cell.published:.3g}", "")
+    low, high = cell.interval or (None, None)
+    return JudgedCell(
+        cell,
+        ours=f"{cell.ours:.2f}",
+        difference=f"{cell.ours - cell.published + 0.0:+.2f}",
+        bounds="" if low is None or high is None else f"[{low:.1f}, {high:.1f}]",
+        at=scale.place(cell.ours),
+        printed_at=scale.place(cell.published),
+        low=None if low is None else scale.place(low),
+        high=None if high is None else scale.place(high),
+    )
