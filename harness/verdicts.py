@@ -31,7 +31,16 @@ from harness.published import (
 from harness.records import Record
 from harness.resamples import Part, mean_of, resampled, resamples_of, units_of
 
-__all__ = ["CellVerdict", "IntervalsOf", "RowVerdicts", "Verdict", "intervals_of", "name_of", "verdicts_of", "verdicts_on"]
+__all__ = [
+    "CellVerdict",
+    "IntervalsOf",
+    "RowVerdicts",
+    "Verdict",
+    "intervals_of",
+    "name_of",
+    "verdicts_of",
+    "verdicts_on",
+]
 
 Verdict = Literal["REPRODUCED", "WITHIN INTERVAL", "BETTER", "WORSE", "NOT RUN"]
 
@@ -94,7 +103,7 @@ def verdicts_on(
     nothing: str = "there is no record",
     intervals_of_row: IntervalsOf | None = None,
 ) -> tuple[RowVerdicts, ...]:
-    """Return the verdicts on a published table by boards of its dataset that are built already, with it among others."""
+    """Return the verdicts on a published table by boards of its dataset that were built with it among others."""
     board = next((board for board in boards if board.protocol == table.protocol), None)
     if board is None:
         return tuple(_not_run(row, nothing) for row in table.rows)

@@ -16,7 +16,16 @@ from harness.verdicts import CellVerdict, RowVerdicts
 from harness.verify_findings import OnSplit, RowFinding
 from harness.verify_tables import Claim, ClaimTable
 
-__all__ = ["CANNOT_TELL", "NAMES", "SCHEMA_VERSION", "Verified", "as_json", "in_a_word", "report", "row_facts"]
+__all__ = [
+    "CANNOT_TELL",
+    "NAMES",
+    "SCHEMA_VERSION",
+    "Verified",
+    "as_json",
+    "in_a_word",
+    "report",
+    "row_facts",
+]
 
 SCHEMA_VERSION = 1
 

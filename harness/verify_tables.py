@@ -138,9 +138,7 @@ def claim_tables(
     raise UnknownName("published table (or .toml, .csv or .md file)", target, known)
 
 
-def claim_table(
-    published: Published, table: PublishedTable, settings: Settings | None = None
-) -> ClaimTable:
+def claim_table(published: Published, table: PublishedTable, settings: Settings | None = None) -> ClaimTable:
     """Return one published table in this form. Raises `UsageError` or `CardError` in one line."""
     settings = settings or Settings()
     where = f"published table {table.id!r}"

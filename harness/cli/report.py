@@ -23,7 +23,8 @@ def add_to(app: typer.Typer) -> None:
 
 def report(
     runs: Annotated[
-        Path, typer.Argument(metavar="[RUNS]", help="Folder of boards and runs, or the folder of runs itself.")
+        Path,
+        typer.Argument(metavar="[RUNS]", help="Folder of boards and runs, or the folder of runs itself."),
     ] = Path("leaderboards"),
     out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
     images: Annotated[
@@ -37,15 +38,21 @@ def report(
     their images: pass it on only as their licences allow, which it states.
     """
     from harness.cli.live import Live, say
+    from harness.errors import RecordError
     from harness.folders import bundled
     from harness.published import load_published
     from harness.records import read_records
     from harness.report.files import runs_in, write_report
 
     folder = runs_in(runs)
+    records = read_records(folder)
+    if not records:
+        raise RecordError(
+            f"no records in {str(folder)!r}: nothing to make a report of; 'harness run' makes them"
+        )
     with Live() as live:
         path = write_report(
-            read_records(folder),
+            records,
             load_published(bundled("leaderboards")),
             out,
             explanations=folder.parent / "explanations",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.board_cells import Cell
 from harness.board_rows import RANKED_BY
+from harness.board_tables import NONE
 from harness.report.figures import Figure, heading
 from harness.report.panels import Panel, cost_panel
+from harness.report.provenance import number_of
 from harness.report.rows import RowView
 
 __all__ = ["Cost", "cost_panels", "costs_of"]
@@ -28,7 +31,7 @@ class Cost:
     @property
     def figures(self) -> tuple[Figure, ...]:
         values = (self.fit_seconds, self.images_per_second, self.memory_mb, self.device_memory_mb)
-        return tuple(Figure("-" if v is None else _digits(v), sort=v) for v in values)
+        return tuple(Figure(NONE if v is None else _digits(v), sort=v) for v in values)
 
 
 def costs_of(views: Sequence[RowView]) -> tuple[Cost, ...]:
@@ -47,15 +50,19 @@ def costs_of(views: Sequence[RowView]) -> tuple[Cost, ...]:
 
 
 def _speed(cells: Sequence[Cell]) -> float | None:
-    times = [cell.manifest["durations"].get("predict_seconds") for cell in cells]
-    if not times or None in times or not math.fsum(times):
-        return None
-    return sum(len(cell.ids) for cell in cells) / math.fsum(times)
+    times = _known(cell.manifest["durations"].get("predict_seconds") for cell in cells)
+    return sum(len(cell.ids) for cell in cells) / math.fsum(times) if times and math.fsum(times) else None
 
 
 def _most(cells: Sequence[Cell], name: str) -> float | None:
-    values = [cell.manifest.get(name) for cell in cells]
-    return None if not values or None in values else max(values)
+    return max(_known(cell.manifest.get(name) for cell in cells), default=None)
+
+
+def _known(values: Iterable[Any]) -> list[float]:
+    """The numbers, none when one is missing."""
+    numbers = [number_of(value) for value in values]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(numbers) else []
 
 
 def _digits(value: float) -> str:

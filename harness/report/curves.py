@@ -215,7 +215,9 @@ def _bins(cells: Sequence[Cell], positive: str | None) -> tuple[Bin, ...]:
 
     Seeds share their images, so an interval counts the images of one seed.
     """
-    stated, came_true = (np.concatenate(side) for side in zip(*(_told(c, positive) for c in cells), strict=True))
+    stated, came_true = (
+        np.concatenate(side) for side in zip(*(_told(c, positive) for c in cells), strict=True)
+    )
     seeds = len({cell.entry.seed for cell in cells})
     place = np.minimum((stated * BINS).astype(int), BINS - 1)
     found = []

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from harness.board_rows import Mean
 from harness.board_tables import HEADINGS, NONE, with_interval
 
-__all__ = ["Figure", "Scale", "figure", "heading", "p_value", "scale_of", "seconds"]
+__all__ = ["LOWER_IS_BETTER", "Figure", "Scale", "figure", "heading", "p_value", "scale_of", "seconds"]
+
+LOWER_IS_BETTER = frozenset({"brier", "ece", "calibration_error", "log_loss"})
+"""Metrics whose column begins with the smallest when a reader sorts by it."""
 
 PADDING = 0.03
 """Of a scale's width, on either side."""

@@ -12,12 +12,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from harness import __version__
+from harness.board_pairs import PAIRED, Smallest
+from harness.board_rows import RANKED_BY
 from harness.board_tables import context_text, facts, legend, pairs_text
 from harness.boards import Board, Section
 from harness.data.pictures import printable
+from harness.paired import ALPHA, POWER
 from harness.report.costs import Cost, cost_panels, costs_of
 from harness.report.curves import Curves, curves_of
-from harness.report.figures import heading
+from harness.report.figures import LOWER_IS_BETTER, Figure, figure, heading, scale_of
 from harness.report.misses import Misses, misses_of
 from harness.report.panels import SIDE, Panel, curve_panels
 from harness.report.rows import (
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report_html"]
 
-SELECTED = 4
+SELECTED = 3
 """Curves that stand out at first: more colours than that are hard to tell apart."""
 
 HUES = 8
@@ -64,7 +67,8 @@ class SectionView:
     cost_panels: tuple[Panel, ...]
     misses: Misses | None
     rules: tuple[RulesOfRow, ...]
-    smallest: tuple[str, ...]
+    smallest: tuple[tuple[str, Smallest], ...]
+    paired_how: str
 
     @property
     def best(self) -> tuple[RowView, ...]:
@@ -109,6 +113,14 @@ class Report:
     images: Mapping[str, Thumbnails] = field(default_factory=dict)
 
     @property
+    def firsts(self) -> dict[str, Figure]:
+        """The best score of each section, all on one scale, by the section's id."""
+        best = {s.id: s.best[0].row.means for b in self.boards for s in b.sections if s.best}
+        means = {name: found[RANKED_BY] for name, found in best.items() if found is not None}
+        scale = scale_of(means.values())
+        return {name: figure(RANKED_BY, mean, scale) for name, mean in means.items()}
+
+    @property
     def cells(self) -> int:
         return sum(len(row.cells) for board in self.boards for row in board.board.rows)
 
@@ -120,7 +132,9 @@ class Report:
     @property
     def digest(self) -> str:
         """Return a digest of the keys: two reports that share it rest on the same cells."""
-        keys = [cell.key for board in self.boards for s in board.sections for row in s.rows for cell in row.cells]
+        keys = [
+            cell.key for board in self.boards for s in board.sections for row in s.rows for cell in row.cells
+        ]
         return digest_of(sorted(keys))[:16]
 
     @property
@@ -166,10 +180,13 @@ def report_html(
             version=__version__,
             metrics=shown_metrics(),
             heading=heading,
+            lower_is_better=LOWER_IS_BETTER,
             hue=lambda number: (number - 1) % HUES + 1,
             dash=lambda number: (number - 1) // HUES,
             selected=SELECTED,
             side=SIDE,
+            alpha=ALPHA,
+            power=POWER,
             cannot_tell=CANNOT_TELL,
         )
     )
@@ -210,7 +227,10 @@ def _section_view(name: str, section: Section, board: Board, rules: Mapping[str,
         cost_panels=cost_panels(costs),
         misses=misses_of(rows),
         rules=rules_of(rows, rules),
-        smallest=tuple(pairs_text(section)),
+        smallest=tuple(
+            (heading(m), found) for m in PAIRED if (found := section.pairs.smallest(m)) is not None
+        ),
+        paired_how=next(iter(pairs_text(section)), ""),
     )
 
 

@@ -15,8 +15,11 @@ __all__ = ["SIDE", "Panel", "Place", "Series", "Tick", "cost_panel", "curve_pane
 SIDE = 300
 """The side of the square in which values are drawn, in units of the picture."""
 
+MOST_TICKS = 6
+"""Of a logarithmic axis, where there is a choice: their labels need room."""
+
 FINEST = 0.0004
-"""How far a dropped vertex may lie from the line: an eighth of a pixel at 300, half of one enlarged fourfold."""
+"""How far a dropped vertex may lie from the line: an eighth of a unit, half of one enlarged fourfold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A point at x, y with whiskers from `low` to `high`, and what a pointer over it reads."""
+    """A point at x, y, whiskers from `low` to `high`, what a pointer over it reads, the `width` of its dot."""
 
     x: float
     y: float
     low: float | None
     high: float | None
     title: str
+    width: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ def _precise(number: int, curves: Curves) -> Series:
 
 
 def _calibrated(number: int, name: str, curves: Curves) -> Series:
+    """Areas of dots grow with the images they stand for."""
+    images = sum(b.images for b in curves.bins)
     places = tuple(
         Place(
             SIDE * b.stated,
@@ -136,6 +142,7 @@ def _calibrated(number: int, name: str, curves: Curves) -> Series:
             SIDE * b.low,
             SIDE * b.high,
             f"{name}: {b.images:.0f} images stated {100 * b.stated:.1f} %, {100 * b.observed:.1f} % were so",
+            width=3 + 9 * math.sqrt(b.images / images),
         )
         for b in curves.bins
     )
@@ -186,15 +193,17 @@ class _Scale:
 
 
 def log_ticks(values: Sequence[float]) -> tuple[tuple[Tick, ...], _Scale]:
-    """Return ticks at powers of ten around positive values, with halves and fifths where these are few; the scale."""
+    """Return ticks around positive values, at powers of ten and between them where there is room; and the scale."""
     low, high = min(values) / 1.25, max(values) * 1.25
-    steps: tuple[int, ...] = (1, 2, 5) if high / low < 200 else (1,)
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    marks = [step * 10.0**power for power in powers for step in steps]
-    first = max(mark for mark in marks if mark <= low)
-    last = min(mark for mark in marks if mark >= high)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        marks = [step * 10.0**power for power in powers for step in steps]
+        first = max(mark for mark in marks if mark <= low)
+        last = min(mark for mark in marks if mark >= high)
+        inside = [mark for mark in marks if first <= mark <= last]
+        if len(inside) <= MOST_TICKS:
+            break
     scale = _Scale(first, last, logarithmic=True)
-    inside = [mark for mark in marks if first <= mark <= last]
     return tuple(Tick(scale(mark), f"{mark:,.10g}") for mark in inside), scale
 
 

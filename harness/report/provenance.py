@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.board_cells import Cell
 
-__all__ = ["CellFacts", "facts_of"]
+__all__ = ["CellFacts", "facts_of", "number_of"]
 
 DURATIONS = {
     "cache_seconds": "kept for all models",
@@ -65,6 +66,12 @@ def _digests(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "engine code", str(manifest.get("engine") or "")
 
 
+def number_of(value: Any) -> float | None:
+    """Return what a manifest gives as a number; None for anything else, so that nothing is made of it."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if known else None
+
+
 def _joined(*parts: Any, by: str = ", ") -> str:
     return by.join(str(part) for part in parts if part)
 
@@ -82,13 +89,14 @@ def _tuning(tuning: Mapping[str, Any] | None) -> str:
 
 
 def _durations(durations: Mapping[str, Any]) -> str:
-    known = [(words, durations.get(name)) for name, words in DURATIONS.items()]
+    known = [(words, number_of(durations.get(name))) for name, words in DURATIONS.items()]
     return ", ".join(f"{words} {value:.4g} s" for words, value in known if value is not None)
 
 
 def _memory(manifest: Mapping[str, Any]) -> str:
     found = [("process", manifest.get("peak_memory_mb")), ("device", manifest.get("peak_device_memory_mb"))]
-    return ", ".join(f"{what} {value:,.0f} MB" for what, value in found if value is not None)
+    known = [(what, number_of(value)) for what, value in found]
+    return ", ".join(f"{what} {value:,.0f} MB" for what, value in known if value is not None)
 
 
 def _device(device: Mapping[str, Any] | None) -> str:

@@ -15,7 +15,16 @@ from harness.metrics import METRICS
 from harness.report.figures import Figure, figure, heading, p_value, scale_of, seconds
 from harness.report.provenance import CellFacts, facts_of
 
-__all__ = ["Confusion", "PairCell", "PairTable", "RowView", "confusion_of", "pair_tables", "row_views", "shown_metrics"]
+__all__ = [
+    "Confusion",
+    "PairCell",
+    "PairTable",
+    "RowView",
+    "confusion_of",
+    "pair_tables",
+    "row_views",
+    "shown_metrics",
+]
 
 STATUS_WORDS = {
     "ranked": "ranked",
@@ -127,7 +136,8 @@ def pair_tables(section: Section, views: Sequence[RowView]) -> tuple[PairTable, 
     found = []
     for metric in metrics:
         cells = tuple(
-            tuple(_pair_cell(by_names, metric, first.row, second.row) for second in ranked) for first in ranked
+            tuple(_pair_cell(by_names, metric, first.row, second.row) for second in ranked)
+            for first in ranked
         )
         apart = sum(pair.better(metric) is not None for pair in section.pairs.pairs)
         tests = len(section.pairs.tested(metric))

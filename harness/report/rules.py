@@ -30,10 +30,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class RulesOfRow:
-    """What a row says of its prototypes: (cell, sentence) and the rules that are at hand."""
+    """What a row says of its prototypes: (cell, sentence, share of the training images) and the rules at hand."""
 
     view: RowView
-    counts: tuple[tuple[str, str], ...]
+    counts: tuple[tuple[str, str, float], ...]
     known: tuple[tuple[str, Rules], ...]
 
 
@@ -41,15 +41,20 @@ def rules_of(views: Sequence[RowView], known: Mapping[str, Rules]) -> tuple[Rule
     """Return the rows whose cells say that they decide by prototypes; `known` are rules by the key of a cell."""
     found = []
     for view in views:
-        counts = tuple((cell.where, note) for cell in view.row.cells for note in _counted(cell.manifest))
+        counts = tuple(
+            (cell.where, note, share) for cell in view.row.cells for note, share in _counted(cell.manifest)
+        )
         at_hand = tuple((c.where, known[c.entry.key]) for c in view.row.cells if c.entry.key in known)
         if counts or at_hand:
             found.append(RulesOfRow(view, counts, at_hand))
     return tuple(found)
 
 
-def _counted(manifest: Mapping[str, Any]) -> Iterator[str]:
-    return (note for note in manifest["notes"] if COUNTED.match(note))
+def _counted(manifest: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for note in manifest["notes"]:
+        counted = COUNTED.match(note)
+        if counted is not None and int(counted[2]):
+            yield note, int(counted[1]) / int(counted[2])
 
 
 def explanations_in(folder: Path) -> dict[str, Rules]:
@@ -66,7 +71,9 @@ def _read(path: Path) -> Rules:
     try:
         said = json.loads(path.read_text("utf-8"))
         if said["schema_version"] != SCHEMA_VERSION:
-            raise RecordError(f"{where}: schema_version {said['schema_version']!r}, expected {SCHEMA_VERSION}")
+            raise RecordError(
+                f"{where}: schema_version {said['schema_version']!r}, expected {SCHEMA_VERSION}"
+            )
         return Rules(str(said["key"]), int(said["fitted"]), tuple(map(_rule, said["rules"])))
     except OSError as error:
         raise RecordError(f"{where}: cannot be read: {error.strerror}") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.boards import Board
+from harness.feasibility import Fits
 from harness.published import PUBLISHED_TIMES, Published
 from harness.report.figures import Scale
-from harness.verdicts import CellVerdict, RowVerdicts, verdicts_on
+from harness.verdicts import CellVerdict, RowVerdicts, Verdict, verdicts_on
 from harness.verify_findings import RowFinding, findings_of
 from harness.verify_report import NAMES, Verified, in_a_word, row_facts
 from harness.verify_tables import claim_table
@@ -94,13 +95,18 @@ def _table(verified: Verified) -> PaperTable:
     scales = {name: _scale(name, verdicts) for name in columns}
     rows = tuple(_row(finding, verified, columns, scales) for finding in verified.findings)
     words = [cell.verdict for row in verdicts for cell in row.cells]
-    counts = tuple((word, words.count(word)) for word in dict.fromkeys(sorted(words)))
+    counts = tuple((word, words.count(word)) for word in DOING if word in words)
     return PaperTable(verified, tuple(NAMES[name] for name in columns), rows, counts)
 
 
 def _scale(name: str, verdicts: Iterable[RowVerdicts]) -> Scale:
     cells = [cell for row in verdicts for cell in row.cells if cell.name == name and cell.ours is not None]
-    ends = [end for cell in cells for end in (cell.published, cell.ours, *(cell.interval or ())) if end is not None]
+    ends = [
+        end
+        for cell in cells
+        for end in (cell.published, cell.ours, *(cell.interval or ()))
+        if end is not None
+    ]
     return Scale(min(ends) - 0.5, max(ends) + 0.5) if ends else Scale(0.0, 100.0)
 
 
@@ -115,31 +121,72 @@ def _row(
         printed=tuple(claim.printed.get(name, times.get(name, "")) for name in columns),
         possible=possible,
         impossible=finding.possible is False,
-        summary=_summary(possible, rows),
+        summary=_summary(finding, verified, rows),
         facts=tuple(row_facts(finding, verified.table)),
         judged=tuple(_judged(row, columns, scales) for row in rows),
     )
 
 
-def _summary(possible: str, rows: Sequence[RowVerdicts]) -> str:
-    """One sentence: is the row possible, and what became of it here."""
-    arithmetic = {
-        "possible": "A confusion matrix prints as this row does",
-        "impossible": "No confusion matrix prints as this row does",
-        "impossible on this test part": "No confusion matrix of this test part prints as this row does",
-    }.get(possible, "Whether a confusion matrix prints as this row does is not decided")
-    told = [f"{row.ours}: {_counted(row)}" for row in rows if row.ours is not None]
-    return f"{arithmetic}; {'; '.join(told) or 'nothing of ours stands beside it'}."
+def _summary(finding: RowFinding, verified: Verified, rows: Sequence[RowVerdicts]) -> str:
+    """Is the row possible, and what became of it here: a sentence each."""
+    told = [f"{row.ours}: {_done(row)}" for row in rows if row.ours is not None]
+    return f"{_arithmetic(finding, verified)} {'; '.join(told) or 'Nothing of ours stands beside it'}."
 
 
-def _counted(row: RowVerdicts) -> str:
-    """Which metrics had which verdict, times apart."""
+def _arithmetic(finding: RowFinding, verified: Verified) -> str:
+    """How many matrices print as the row does: on the stated test part, and over the range of sizes."""
+    said = [
+        f"{fits.count:,} {where}" if fits.count else f"none {where}"
+        for fits, where in _searched(finding, verified)
+    ]
+    if not said:
+        return f"Whether a confusion matrix prints as this row does was not decided: {finding.not_searched}."
+    text = f"Confusion matrices that print as this row does: {', '.join(said)}."
+    conflicts = next((split.conflicts for split in finding.splits if split.conflicts), None)
+    if finding.possible is False and conflicts:
+        text += f" On that test part at least {len(conflicts[0].metrics)} of its figures must be wrong."
+    return text
+
+
+def _searched(finding: RowFinding, verified: Verified) -> Iterator[tuple[Fits, str]]:
+    positive = verified.table.reading.positive
+    for split in finding.splits[:2]:
+        if positive in (None, split.positive):
+            yield (
+                split.fits,
+                f"of {split.positives} {split.positive} (positive) + {split.negatives} test images",
+            )
+    if finding.in_range is not None:
+        least, most = verified.table.sizes
+        sizes = f"{least} to {most}" if least < most else str(least)
+        yield finding.in_range, f"over all test parts of {sizes} images"
+
+
+DOING: Mapping[Verdict, str] = {
+    "REPRODUCED": "reproduces",
+    "WITHIN INTERVAL": "agrees within its interval in",
+    "BETTER": "is better in",
+    "WORSE": "is worse in",
+    "NOT RUN": "has no verdict in",
+}
+"""Each verdict as a verb."""
+
+
+def _done(row: RowVerdicts) -> str:
+    """What a row of ours does with the printed metrics, times apart."""
     metrics = [cell for cell in row.cells if cell.name not in PUBLISHED_TIMES]
-    by_word = {c.verdict: [NAMES[o.name] for o in metrics if o.verdict == c.verdict] for c in metrics}
-    return ", ".join(
-        f"all {len(names)} {word}" if len(names) == len(metrics) > 1 else f"{', '.join(names)} {word}"
-        for word, names in by_word.items()
-    )
+    said = []
+    for word, verb in DOING.items():
+        names = [NAMES[cell.name] for cell in metrics if cell.verdict == word]
+        if names:
+            said.append(
+                f"{verb} {f'all {len(names)} metrics' if len(names) == len(metrics) > 1 else _listed(names)}"
+            )
+    return ", ".join(said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _judged(row: RowVerdicts, columns: Sequence[str], scales: Mapping[str, Scale]) -> JudgedRow:
@@ -147,7 +194,7 @@ def _judged(row: RowVerdicts, columns: Sequence[str], scales: Mapping[str, Scale
     reasons = {cell.reason for cell in row.cells}
     skipped = all(cell.verdict == "NOT RUN" for cell in row.cells) and len(reasons) == 1
     return JudgedRow(
-        ours=row.ours or "not run",
+        ours=row.ours or "nothing of ours",
         cells=tuple(cells.get(name) for name in columns),
         caution=row.caution,
         not_run=row.cells[0].reason if skipped else None,
@@ -158,15 +205,26 @@ def _cell(cell: CellVerdict, scale: Scale) -> JudgedCell:
     if cell.ours is None:
         return JudgedCell(cell, "-", "", "")
     if cell.name in PUBLISHED_TIMES:
-        return JudgedCell(cell, f"{cell.ours:.3g}", f"×{cell.ours / cell.published:.3g}", "")
+        return JudgedCell(cell, f"{cell.ours:.3g}", _times(cell.ours, cell.published), "")
     low, high = cell.interval or (None, None)
     return JudgedCell(
         cell,
         ours=f"{cell.ours:.2f}",
-        difference=f"{cell.ours - cell.published + 0.0:+.2f}",
+        # adding 0.0 turns the -0.0 of a rounded difference into 0.0
+        difference=f"{round(cell.ours - cell.published, 2) + 0.0:+.2f}",
         bounds="" if low is None or high is None else f"[{low:.1f}, {high:.1f}]",
         at=scale.place(cell.ours),
         printed_at=scale.place(cell.published),
         low=None if low is None else scale.place(low),
         high=None if high is None else scale.place(high),
     )
+
+
+def _times(ours: float, published: float) -> str:
+    """How many times faster or slower ours is.
+
+    >>> _times(0.141, 11.82), _times(3.0, 1.5)
+    ('84× faster', '2× slower')
+    """
+    ratio, word = max(ours, published) / min(ours, published), "faster" if ours < published else "slower"
+    return f"{ratio:.0f}× " + word if ratio >= 10 else f"{ratio:.2g}× " + word

@@ -105,7 +105,7 @@
     button.textContent = "cells";
     button.setAttribute("aria-controls", more.id);
     button.setAttribute("aria-label", more.querySelector("summary").textContent.trim());
-    body.querySelector("th.who").prepend(button);
+    body.querySelector("th.who").append(button);
     button.addEventListener("click", () => open(body, more.hidden));
     open(body, false);
   });
