@@ -15,6 +15,9 @@ __all__ = ["SIDE", "Panel", "Place", "Series", "Tick", "cost_panel", "curve_pane
 SIDE = 300
 """The side of the square in which values are drawn, in units of the picture."""
 
+FEWEST_IMAGES = 5
+"""For a bar and a line in a reliability plot: fewer say next to nothing."""
+
 MOST_TICKS = 6
 """Of a logarithmic axis, where there is a choice: their labels need room."""
 
@@ -133,21 +136,21 @@ def _precise(number: int, curves: Curves) -> Series:
 
 
 def _calibrated(number: int, name: str, curves: Curves) -> Series:
-    """Areas of dots grow with the images they stand for."""
+    """Areas of dots grow with the images they stand for; of few images there is no more than the dot."""
     images = sum(b.images for b in curves.bins)
     places = tuple(
         Place(
             SIDE * b.stated,
             SIDE * b.observed,
-            SIDE * b.low,
-            SIDE * b.high,
+            SIDE * b.low if b.images >= FEWEST_IMAGES else None,
+            SIDE * b.high if b.images >= FEWEST_IMAGES else None,
             f"{name}: {b.images:.0f} images stated {100 * b.stated:.1f} %, {100 * b.observed:.1f} % were so",
             width=3 + 9 * math.sqrt(b.images / images),
         )
         for b in curves.bins
     )
-    points = np.array([[b.stated, b.observed] for b in curves.bins]).reshape(-1, 2)
-    return Series(number, line=_path(points), places=places)
+    many = [[b.stated, b.observed] for b in curves.bins if b.images >= FEWEST_IMAGES]
+    return Series(number, line=_path(np.array(many).reshape(-1, 2)), places=places)
 
 
 def cost_panel(

@@ -45,7 +45,9 @@ def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     model, protocol, images = manifest["model"], manifest["protocol"], manifest["dataset"].get("n", {})
     yield "model", _joined(f"{model.get('name')}", model.get("distribution"), model.get("location"))
     yield "parameters", _parameters(model.get("parameters"))
-    yield "protocol", _joined(protocol["name"], f"fold {protocol['fold']} of {protocol.get('folds', 1)}")
+    folds = protocol.get("folds", 1)
+    fold = f"fold {protocol['fold']} of {folds}, counted from 0" if folds > 1 else ""
+    yield "protocol", _joined(protocol["name"], fold)
     yield "recipe and seed", f"{manifest['recipe']}, seed {manifest['seed']}"
     yield "images", ", ".join(f"{count} {part}" for part, count in images.items())
     yield "tuning", _tuning(manifest.get("tuning"))
@@ -85,7 +87,7 @@ def _tuning(tuning: Mapping[str, Any] | None) -> str:
     if not tuning:
         return "none: the defaults"
     counts = ((tuning.get(name), name) for name in ("trials", "pruned", "failed"))
-    return ", ".join(f"{count} {name}" for count, name in counts if count)
+    return ", ".join(f"{name}: {count}" for count, name in counts if count)
 
 
 def _durations(durations: Mapping[str, Any]) -> str:

@@ -129,8 +129,9 @@ def _row(
 
 def _summary(finding: RowFinding, verified: Verified, rows: Sequence[RowVerdicts]) -> str:
     """Is the row possible, and what became of it here: a sentence each."""
-    told = [f"{row.ours}: {_done(row)}" for row in rows if row.ours is not None]
-    return f"{_arithmetic(finding, verified)} {'; '.join(told) or 'Nothing of ours stands beside it'}."
+    told = [f"{row.ours} {_done(row)}" for row in rows if row.ours is not None]
+    ours = f"Here {'; '.join(told)}" if told else "Nothing of ours stands beside it"
+    return f"{_arithmetic(finding, verified)} {ours}."
 
 
 def _arithmetic(finding: RowFinding, verified: Verified) -> str:
