@@ -25,6 +25,9 @@ BAND_AT = np.array([0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, *np.arange(0.1
 BAND_RESAMPLES = 1000
 """The first of the board's resamples: a drawn bound need not be finer than a line is wide."""
 
+MOST_CLASSES = 12
+"""Of a band: each class costs as much as a whole band of two."""
+
 BINS = 10
 """Equal parts of 0 to 1 in which stated probabilities are compared with what came true."""
 
@@ -48,8 +51,9 @@ class Bin:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """What is drawn of a row. `band` (K, 3) holds x, low, high; None where a class has a single unit.
+    """What is drawn of a row.
 
+    `band` (K, 3) holds x, low, high; None where a class has a single unit, or for many classes.
     `point` is (false positive rate, true positive rate) of the decisions, None without a positive class.
     A curve is None where a class has no image in some test part; `reason` then says so.
     """
@@ -164,7 +168,7 @@ def mean_steps(steps: Sequence[Points], shares: Sequence[float]) -> Points:
 def _band(parts: Sequence[Part], classes: Sequence[int]) -> Points | None:
     """The pointwise interval of the true positive rate over resamples."""
     resamples = resamples_of(parts)
-    if resamples.fewest < 2:
+    if resamples.fewest < 2 or len(classes) > MOST_CLASSES:
         return None
     drawn = np.zeros((min(BAND_RESAMPLES, len(resamples.weights)), len(BAND_AT)))
     for part in parts:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.board_files import replaced
-from harness.boards import build_boards
+from harness.boards import Board, build_boards
 from harness.errors import RecordError
 from harness.published import Published
 from harness.records import Record, writable
@@ -42,16 +42,21 @@ def write_report(
     Raises `RecordError` when there is no record or the file cannot be written, `CardError` for a published
     table that cannot be used, and what `harness.report.thumbnails.thumbnails_of` raises.
     """
+    if out.is_dir():
+        raise RecordError(f"{str(out)!r} is a folder; name a file with --out, such as report.html")
     boards = build_boards(records, published)
     if not boards:
         raise RecordError("no records: nothing to make a report of; 'harness run' makes them")
-    if out.is_dir():
-        raise RecordError(f"{str(out)!r} is a folder; name a file with --out, such as report.html")
-    pictures: dict[str, Thumbnails] = {}
-    for board in boards if images else ():
-        if board.dataset not in pictures:
-            pictures[board.dataset] = thumbnails_of(board, data_root, progress)
+    pictures = _pictures(boards, data_root, progress) if images else {}
     rules = {} if explanations is None else explanations_in(explanations)
     text = report_html(boards, verified_tables(boards, published), rules=rules, images=pictures)
     with writable(out.parent):
         return replaced(out, text)
+
+
+def _pictures(
+    boards: Sequence[Board], data_root: Path | None, progress: Progress | None
+) -> dict[str, Thumbnails]:
+    """The images of each dataset; opened once, however many boards speak of the same images."""
+    first = {(board.dataset, board.content): board for board in boards}
+    return {name: thumbnails_of(board, data_root, progress) for (name, _), board in first.items()}

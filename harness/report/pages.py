@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from harness import __version__
-from harness.board_pairs import PAIRED, Smallest
 from harness.board_rows import RANKED_BY
-from harness.board_tables import context_text, facts, legend, pairs_text
-from harness.boards import Board, Section
+from harness.boards import Board
 from harness.data.pictures import printable
 from harness.paired import ALPHA, POWER
-from harness.report.costs import Cost, cost_panels, costs_of
-from harness.report.curves import Curves, curves_of
-from harness.report.figures import LOWER_IS_BETTER, Figure, figure, heading, scale_of
-from harness.report.misses import Misses, misses_of
-from harness.report.panels import SIDE, Panel, curve_panels
-from harness.report.rows import (
-    Confusion,
-    PairTable,
-    RowView,
-    confusion_of,
-    pair_tables,
-    row_views,
-    shown_metrics,
-)
-from harness.report.rules import Rules, RulesOfRow, rules_of
-from harness.report.verdicts import PaperTable, paper_tables
-from harness.types import digest_of
-from harness.verdicts import name_of
+from harness.report.figures import LOWER_IS_BETTER, heading
+from harness.report.panels import SIDE
+from harness.report.rows import MOST_CLASSES, shown_metrics
+from harness.report.rules import Rules
+from harness.report.verdicts import paper_tables
+from harness.report.views import Report, board_view, is_leak
 from harness.verify_report import CANNOT_TELL, Verified
 
 if TYPE_CHECKING:
@@ -52,107 +36,6 @@ HUES = 8
 """Colours in the style sheet; the ninth row begins anew with another dash."""
 
 
-@dataclass(frozen=True)
-class SectionView:
-    """One recipe of a board; `id` begins the anchors of its parts."""
-
-    id: str
-    section: Section
-    rows: tuple[RowView, ...]
-    pairs: tuple[PairTable, ...]
-    curves: tuple[tuple[RowView, Curves], ...]
-    panels: tuple[Panel, ...]
-    confusions: tuple[Confusion, ...]
-    costs: tuple[Cost, ...]
-    cost_panels: tuple[Panel, ...]
-    misses: Misses | None
-    rules: tuple[RulesOfRow, ...]
-    smallest: tuple[tuple[str, Smallest], ...]
-    paired_how: str
-
-    @property
-    def best(self) -> tuple[RowView, ...]:
-        """The rows of rank 1."""
-        return tuple(view for view in self.rows if view.row.rank == 1)
-
-    @property
-    def averaged(self) -> bool:
-        """True when a row has several cells, so that its curves are means."""
-        return any(len(view.row.cells) > 1 for view in self.rows)
-
-    @property
-    def grouped(self) -> bool:
-        """True when patients are known."""
-        return any(cell.grouped for view in self.rows for cell in view.row.cells)
-
-
-@dataclass(frozen=True)
-class BoardView:
-    """A board with what stands above and below its tables."""
-
-    id: str
-    board: Board
-    facts: tuple[tuple[str, str], ...]
-    cautions: tuple[str, ...]
-    sections: tuple[SectionView, ...]
-    legend: tuple[str, ...]
-    context: tuple[str, ...]
-    per_slice: bool
-
-    @property
-    def leaks(self) -> bool:
-        return any("leaks" in caution for caution in self.cautions)
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that the templates see."""
-
-    boards: tuple[BoardView, ...]
-    papers: tuple[PaperTable, ...]
-    images: Mapping[str, Thumbnails] = field(default_factory=dict)
-
-    @property
-    def firsts(self) -> dict[str, Figure]:
-        """The best score of each section, all on one scale, by the section's id."""
-        best = {s.id: s.best[0].row.means for b in self.boards for s in b.sections if s.best}
-        means = {name: found[RANKED_BY] for name, found in best.items() if found is not None}
-        scale = scale_of(means.values())
-        return {name: figure(RANKED_BY, mean, scale) for name, mean in means.items()}
-
-    @property
-    def cells(self) -> int:
-        return sum(len(row.cells) for board in self.boards for row in board.board.rows)
-
-    @property
-    def newest(self) -> str:
-        """When the newest of the cells was finished, as its record says."""
-        return max(self._finished, default="")
-
-    @property
-    def digest(self) -> str:
-        """Return a digest of the keys: two reports that share it rest on the same cells."""
-        keys = [
-            cell.key for board in self.boards for s in board.sections for row in s.rows for cell in row.cells
-        ]
-        return digest_of(sorted(keys))[:16]
-
-    @property
-    def anchors(self) -> dict[tuple[str, str], dict[str, str]]:
-        """Where the rows are that verdicts speak of: by (dataset, protocol), then by what verdicts call them."""
-        found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-        for view in self.boards:
-            for section in view.sections:
-                for row in section.rows:
-                    place = found[view.board.dataset, view.board.protocol]
-                    place.setdefault(name_of(row.row), f"{section.id}r{row.number}")
-        return found
-
-    @property
-    def _finished(self) -> list[str]:
-        return [cell.entry.finished for b in self.boards for row in b.board.rows for cell in row.cells]
-
-
 def report_html(
     boards: Sequence[Board],
     verified: Sequence[Verified] = (),
@@ -166,72 +49,11 @@ def report_html(
     the key of a cell (`harness.report.explanations_in`), `images` the datasets whose images are to be shown,
     by name; without them no image is in the page. Whatever comes from a record, a card or a table is escaped.
     """
-    views = tuple(_board_view(number, board, rules or {}) for number, board in enumerate(boards, start=1))
+    views = tuple(board_view(number, board, rules or {}) for number, board in enumerate(boards, start=1))
     report = Report(views, paper_tables(verified), images or {})
     style, script = _part("report.css"), _part("report.js")
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            report=report,
-            style=style,
-            script=script,
-            script_digest=_digest(script),
-            version=__version__,
-            metrics=shown_metrics(),
-            heading=heading,
-            lower_is_better=LOWER_IS_BETTER,
-            hue=lambda number: (number - 1) % HUES + 1,
-            dash=lambda number: (number - 1) // HUES,
-            selected=SELECTED,
-            side=SIDE,
-            alpha=ALPHA,
-            power=POWER,
-            cannot_tell=CANNOT_TELL,
-        )
-    )
-
-
-def _board_view(number: int, board: Board, rules: Mapping[str, Rules]) -> BoardView:
-    told = facts(board)
-    intervals = [m.interval for row in board.rows for m in (row.means or {}).values() if m.interval]
-    return BoardView(
-        id=f"b{number}",
-        board=board,
-        facts=tuple((what, text) for what, text in told if what != "Caution"),
-        cautions=tuple(text for what, text in told if what == "Caution"),
-        sections=tuple(
-            _section_view(f"b{number}s{place}", section, board, rules)
-            for place, section in enumerate(board.sections, start=1)
-        ),
-        legend=tuple(legend(board)),
-        context=tuple(map(context_text, board.context)),
-        per_slice=any(interval.per_slice for interval in intervals),
-    )
-
-
-def _section_view(name: str, section: Section, board: Board, rules: Mapping[str, Rules]) -> SectionView:
-    rows = row_views(section)
-    positive = board.positive if len(board.classes) == 2 else None
-    curves = tuple((view, curves_of(view.row.cells, positive)) for view in rows if view.row.cells)
-    costs = costs_of(rows)
-    return SectionView(
-        id=name,
-        section=section,
-        rows=rows,
-        pairs=pair_tables(section, rows),
-        curves=curves,
-        panels=curve_panels([(v.number, v.name, c) for v, c in curves], positive) if curves else (),
-        confusions=tuple(c for view in rows if (c := confusion_of(view, board.positive)) is not None),
-        costs=costs,
-        cost_panels=cost_panels(costs),
-        misses=misses_of(rows),
-        rules=rules_of(rows, rules),
-        smallest=tuple(
-            (heading(m), found) for m in PAIRED if (found := section.pairs.smallest(m)) is not None
-        ),
-        paired_how=next(iter(pairs_text(section)), ""),
-    )
+    page = _environment().get_template("report.html")
+    return page.render(report=report, style=style, script=script, script_digest=_digest(script))
 
 
 @cache
@@ -242,6 +64,25 @@ def _part(name: str) -> str:
 def _digest(script: str) -> str:
     """What the page's policy knows its own script by; no other runs."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+_GLOBALS: dict[str, Any] = {
+    "version": __version__,
+    "metrics": shown_metrics(),
+    "heading": heading,
+    "lower_is_better": LOWER_IS_BETTER,
+    "ranked_by": heading(RANKED_BY),
+    "alpha": ALPHA,
+    "power": POWER,
+    "cannot_tell": CANNOT_TELL,
+    "is_leak": is_leak,
+    "most_classes": MOST_CLASSES,
+    "selected": SELECTED,
+    "side": SIDE,
+    "hue": lambda number: (number - 1) % HUES + 1,
+    "dash": lambda number: (number - 1) // HUES,
+}
+"""What the templates know besides the report."""
 
 
 @cache
@@ -257,6 +98,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["px"] = _px
+    environment.globals |= _GLOBALS
     return environment
 
 

@@ -70,44 +70,58 @@ class Panel:
     diagonal: bool = False
 
 
-def curve_panels(numbered: Sequence[tuple[int, str, Curves]], positive: str | None) -> tuple[Panel, ...]:
-    """Return ROC, precision-recall and reliability of rows (number, name, curves)."""
-    tenths = tuple(Tick(SIDE * k / 5, f"{20 * k}") for k in range(6))
-    low, high = (tuple(Tick(SIDE * k / 5, f"{start + 5 * k}") for k in range(6)) for start in (0, 75))
+Numbered = Sequence[tuple[int, str, Curves]]
+"""Rows: the number, the name, the curves."""
+
+
+def curve_panels(numbered: Numbered, positive: str | None) -> tuple[Panel, ...]:
+    """Return ROC, precision-recall and reliability of rows."""
     of = f" of {positive}" if positive is not None else ", mean over classes"
     stated = f"Stated probability of {positive}, %" if positive is not None else "Stated probability, %"
-    came = "Share that was so, %"
     return (
-        Panel(
-            f"ROC{of}",
-            "False positive rate, %",
-            "True positive rate, %",
-            tenths,
-            tenths,
-            tuple(_roc(number, name, curves) for number, name, curves in numbered),
-            (low, high),
-            "upper-left",
-            diagonal=True,
-        ),
-        Panel(
-            f"Precision and recall{of}",
-            "Recall, %",
-            "Precision, %",
-            tenths,
-            tenths,
-            tuple(_precise(number, curves) for number, _, curves in numbered),
-            (high, high),
-            "upper-right",
-        ),
+        _roc_panel(f"ROC{of}", numbered),
+        _precision_panel(f"Precision and recall{of}", numbered),
         Panel(
             "Calibration",
             stated,
-            came,
-            tenths,
-            tenths,
+            "Share that was so, %",
+            _ticks(0, 100),
+            _ticks(0, 100),
             tuple(_calibrated(number, name, curves) for number, name, curves in numbered),
             diagonal=True,
         ),
+    )
+
+
+def _ticks(low: int, high: int) -> tuple[Tick, ...]:
+    """Six of them, in percent."""
+    return tuple(Tick(SIDE * k / 5, f"{low + (high - low) * k // 5}") for k in range(6))
+
+
+def _roc_panel(title: str, numbered: Numbered) -> Panel:
+    return Panel(
+        title,
+        "False positive rate, %",
+        "True positive rate, %",
+        _ticks(0, 100),
+        _ticks(0, 100),
+        tuple(_roc(number, name, curves) for number, name, curves in numbered),
+        (_ticks(0, 25), _ticks(75, 100)),
+        "upper-left",
+        diagonal=True,
+    )
+
+
+def _precision_panel(title: str, numbered: Numbered) -> Panel:
+    return Panel(
+        title,
+        "Recall, %",
+        "Precision, %",
+        _ticks(0, 100),
+        _ticks(0, 100),
+        tuple(_precise(number, curves) for number, _, curves in numbered),
+        (_ticks(75, 100), _ticks(75, 100)),
+        "upper-right",
     )
 
 
@@ -166,22 +180,12 @@ def cost_panel(
     x_ticks, of_x = log_ticks([point[2] for point in points])
     ends = [v for point in points for v in point[3:] if v is not None]
     y_ticks, of_y = _share_ticks(min(ends), max(ends))
-    series = tuple(
-        Series(
-            number,
-            places=(
-                Place(
-                    of_x(value),
-                    of_y(share),
-                    None if low is None else of_y(low),
-                    None if high is None else of_y(high),
-                    f"{number} {name}: {x} {value:.4g}, {y} {100 * share:.2f}",
-                ),
-            ),
-        )
-        for number, name, value, share, low, high in points
-    )
-    return Panel(title, x, y, x_ticks, y_ticks, series)
+    series = []
+    for number, name, value, share, *bounds in points:
+        low, high = (None if bound is None else of_y(bound) for bound in bounds)
+        title_of = f"{number} {name}: {x} {value:.4g}, {y} {100 * share:.2f}"
+        series.append(Series(number, places=(Place(of_x(value), of_y(share), low, high, title_of),)))
+    return Panel(title, x, y, x_ticks, y_ticks, tuple(series))
 
 
 class _Scale:

@@ -16,6 +16,7 @@ from harness.report.figures import Figure, figure, heading, p_value, scale_of, s
 from harness.report.provenance import CellFacts, facts_of
 
 __all__ = [
+    "MOST_CLASSES",
     "Confusion",
     "PairCell",
     "PairTable",
@@ -25,6 +26,12 @@ __all__ = [
     "row_views",
     "shown_metrics",
 ]
+
+MOST_PAIRED = 24
+"""Ranked models in a table of pairs: it grows with their square."""
+
+MOST_CLASSES = 12
+"""Of a confusion matrix that is shown."""
 
 STATUS_WORDS = {
     "ranked": "ranked",
@@ -116,7 +123,7 @@ class PairCell:
 
 @dataclass(frozen=True)
 class PairTable:
-    """Every ranked method against every other in one metric."""
+    """Every ranked method against every other in one metric; `left_out` counts those there is no room for."""
 
     metric: str
     name: str
@@ -124,11 +131,13 @@ class PairTable:
     cells: tuple[tuple[PairCell, ...], ...]
     told_apart: int
     tests: int
+    left_out: int
 
 
 def pair_tables(section: Section, views: Sequence[RowView]) -> tuple[PairTable, ...]:
     """Return a table a paired metric, the ranking one first; none with fewer than two ranked rows."""
-    ranked = tuple(view for view in views if view.row.rank is not None)
+    all_ranked = tuple(view for view in views if view.row.rank is not None)
+    ranked, left_out = all_ranked[:MOST_PAIRED], len(all_ranked[MOST_PAIRED:])
     if len(ranked) < 2:
         return ()
     metrics = sorted(PAIRED, key=lambda metric: metric != RANKED_BY)
@@ -141,7 +150,7 @@ def pair_tables(section: Section, views: Sequence[RowView]) -> tuple[PairTable, 
         )
         apart = sum(pair.better(metric) is not None for pair in section.pairs.pairs)
         tests = len(section.pairs.tested(metric))
-        found.append(PairTable(metric, heading(metric), ranked, cells, apart, tests))
+        found.append(PairTable(metric, heading(metric), ranked, cells, apart, tests, left_out))
     return tuple(found)
 
 
@@ -172,9 +181,12 @@ class Confusion:
 
 
 def confusion_of(view: RowView, positive: str | None) -> Confusion | None:
-    """Return the confusion matrix of a row: a seed's folds added up, the mean over seeds; None of a failed row."""
+    """Return the confusion matrix of a row: a seed's folds added up, the mean over seeds.
+
+    None of a failed row, and of more classes than a page has room for.
+    """
     cells = view.row.cells
-    if not cells:
+    if not cells or len(cells[0].classes) > MOST_CLASSES:
         return None
     mean = np.sum([cell.scores(positive).confusion for cell in cells], axis=0) / len(view.row.seeds)
     shares = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-12)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import html5lib
@@ -275,6 +276,13 @@ class TestContents:
         assert len(re.findall(r'<tbody class="row ranked tied-down"', text)) == 1
         assert len(re.findall(r'<tbody class="row ranked tied-up"', text)) == 1
 
+    def test_a_split_that_leaks_is_flagged_at_a_glance(self) -> None:
+        twins = {"groups": 0, "tested_groups": 0, "identical": [["a.png", "b.png"]]}
+        text = html([noisy("svm", 4.0, dataset__on_two_sides=twins), noisy("tree", 2.5)])
+        assert '<span class="flag">leaks</span>' in text
+        assert "<strong>Leak.</strong> This split leaks" in text
+        assert '<span class="flag">leaks</span>' not in html()
+
     def test_pairs_are_told_in_words_both_ways(self, page: str) -> None:
         (board,) = build_boards(records(), published())
         pair = next(p for p in board.sections[0].pairs.pairs if p.better("f1"))
@@ -328,6 +336,52 @@ class TestContents:
         text = html([made])
         parsed(text)
         assert "mean over classes" in text
+
+    def test_folds_are_added_up_and_seeds_averaged(self) -> None:
+        made = [
+            record_of(
+                [[8, 2], [3, 7]] if seed else [[9, 1], [3, 7]],
+                seed=seed,
+                protocol__fold=fold,
+                protocol__folds=2,
+                protocol__name="group-kfold",
+            )
+            for seed in range(2)
+            for fold in range(2)
+        ]
+        for record in made:
+            record.frame["id"] = [f"{record.manifest['protocol']['fold']}-{row}" for row in range(20)]
+        document = parsed(html(made))
+        (matrix,) = [t for t in document.iter(f"{XHTML}table") if t.attrib.get("class") == "matrix"]
+        assert [text_of(td) for td in matrix.iter(f"{XHTML}td")][1:] == ["17", "3", "6", "14"]
+
+
+class TestMuch:
+    def test_many_models_do_not_make_a_table_of_all_pairs(self) -> None:
+        text = html([noisy(f"m{k:02d}", 4.0 + k / 100) for k in range(26)])
+        parsed(text)
+        assert "The first 24 ranked models; 2 more are in the files of pairs" in text
+
+    def test_many_classes_have_no_matrix_but_a_word(self) -> None:
+        names = [f"c{k}" for k in range(13)]
+        matrix = [[3 if a == b else 0 for b in range(13)] for a in range(13)]
+        made = record_of(matrix, dataset__classes=names, dataset__positive=None, dataset__name="x")
+        text = html([made])
+        parsed(text)
+        assert "More than 12 classes" in text
+
+    @pytest.mark.slow
+    def test_two_datasets_twelve_models_five_seeds_take_seconds_and_stay_small(self) -> None:
+        many = [
+            noisy(f"model-{k}", 5 - k / 4, seed=seed, dataset__name=name, model__parameters={"size_px": 224})
+            for name in ("made", "other")
+            for k in range(12)
+            for seed in range(5)
+        ]
+        begun = time.process_time()
+        text = html(many)
+        assert time.process_time() - begun < 30
+        assert len(text.encode()) < 2_000_000
 
 
 class TestMisses:
