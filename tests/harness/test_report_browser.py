@@ -243,6 +243,13 @@ class TestCurves:
             != "none"
         )
 
+    def test_a_chosen_pair_is_told_in_words(self, page) -> None:
+        cell = page.find_element(By.CSS_SELECTOR, ".pair-table.t1 td[title]")
+        cell.click()
+        words = page.find_element(By.CSS_SELECTOR, ".pairs .words").text
+        assert words == cell.get_attribute("title")
+        assert "difference" in words
+
     def test_pairs_are_shown_in_one_metric_at_a_time(self, page) -> None:
         def shown() -> list[str]:
             tables = page.find_elements(By.CSS_SELECTOR, ".pair-table")

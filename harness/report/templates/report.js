@@ -116,6 +116,18 @@
   window.addEventListener("hashchange", openTarget);
   openTarget();
 
+  // A pair in words, for fingers as for pointers.
+  all(".pairs").forEach((section) => {
+    const words = section.querySelector(".words");
+    section.addEventListener("click", (event) => {
+      const cell = event.target.closest("td[title]");
+      if (!cell) return;
+      all("td.chosen", section).forEach((other) => other.classList.remove("chosen"));
+      cell.classList.add("chosen");
+      words.textContent = cell.title;
+    });
+  });
+
   // Keys: copied by a button, selected whole by a click.
   const select = (node) => {
     const range = document.createRange();
