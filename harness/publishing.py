@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ def texts_of(records: Iterable[Record]) -> dict[str, str]:
     from harness import board_files, model_index, schemas, verdict_files
     from harness.boards import build_boards
     from harness.published import load_published
+    from harness.report import report_html
 
     published = load_published(bundled("leaderboards"))
     boards = build_boards(records, published)
@@ -58,6 +60,7 @@ def texts_of(records: Iterable[Record]) -> dict[str, str]:
         *(model_index.texts(board) for board in boards),
         verdict_files.texts(verified),
         {"index.md": board_files.index(boards, tuple(verified))},
+        {"report.html": report_html(boards, [*chain(*verified.values())])},
         schemas.texts(),
     ]
     return _joined(made, boards)
@@ -113,9 +116,8 @@ def state_of(runs: Path) -> str:
         for path in sorted(runs.glob(f"[!.]*/{MANIFEST}"))
     ]
     tables = [path.read_text("utf-8") for path in sorted(bundled("leaderboards").glob("*/published.toml"))]
-    code = [
-        path.read_text("utf-8") for path in sorted([*package.glob("*.py"), *package.glob("schemas/*.json")])
-    ]
+    sources = [path for of in ("*.py", "report/**/*.*", "schemas/*.json") for path in package.glob(of)]
+    code = [path.read_text("utf-8") for path in sorted(sources) if path.suffix != ".pyc"]
     return digest_of([__version__, code, records, tables])
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "RowVerdicts",
     "Verdict",
     "compared_verdicts",
+    "name_of",
     "table_verdicts",
     "verdicts_of",
 ]
@@ -137,7 +138,7 @@ def _line_verdicts(
         reason = f"no record of {models}" if models else "no model here is said to be this method"
         return _not_run(line.published, reason)
     if not line.row.cells:
-        return _not_run(line.published, "; ".join(line.row.notes), _name(line.row))
+        return _not_run(line.published, "; ".join(line.row.notes), name_of(line.row))
     if intervals_of_row is None:
         found = {name: mean.interval for name, mean in line.read.items() if mean.interval is not None}
     else:
@@ -145,7 +146,8 @@ def _line_verdicts(
     return _row_verdicts(line.published, line.row, line.read, table, found)
 
 
-def _name(row: Row) -> str:
+def name_of(row: Row) -> str:
+    """Return what verdicts call a row of ours."""
     status = "" if row.status == "ranked" else f", {row.status}"
     return f"{row.name}, {row.recipe}{status}"
 
@@ -163,7 +165,7 @@ def _row_verdicts(
             cells.append(_time_verdict(name, value, row))
         else:
             cells.append(_metric_verdict(name, published, read.get(name), table, found.get(name)))
-    return RowVerdicts(published.method, _name(row), tuple(cells), _caution(row, table))
+    return RowVerdicts(published.method, name_of(row), tuple(cells), _caution(row, table))
 
 
 def _caution(row: Row, table: PublishedTable) -> str | None:

@@ -18,7 +18,15 @@ from harness.verdicts import CellVerdict, RowVerdicts
 from harness.verify_findings import OnSplit, RowFinding
 from harness.verify_tables import Claim, ClaimTable
 
-__all__ = ["SCHEMA_VERSION", "Verified", "as_json", "report"]
+__all__ = [
+    "CANNOT_TELL",
+    "NAMES",
+    "SCHEMA_VERSION",
+    "Verified",
+    "as_json",
+    "report",
+    "row_facts",
+]
 
 SCHEMA_VERSION = 1
 
@@ -80,7 +88,7 @@ def _table_parts(verified: Verified) -> Iterator[str]:
         claim = finding.claim
         printed = ", ".join(f"{NAMES[name]} {text}" for name, text in claim.printed.items())
         yield f"## {escaped(claim.method)}: {finding.word}"
-        yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *_row_facts(finding, table)]))
+        yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *row_facts(finding, table)]))
     yield "## Verdicts"
     if verified.verdicts is None:
         yield _wrapped("", "None: this table names no dataset, so nothing of ours stands beside it.")
@@ -131,7 +139,7 @@ def _shared(verified: Verified) -> dict[tuple[int, int], list[str]]:
     return {part: fitting for part, fitting in rows.items() if len(fitting) > 1}
 
 
-def _row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
+def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
     left_out = [NAMES[name] for name in finding.claim.figures if name not in finding.checked]
     if left_out:
         yield f"Not held to the matrix: {', '.join(left_out)} ({_why_left_out(table)})."

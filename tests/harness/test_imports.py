@@ -68,7 +68,7 @@ LAYERS = [
         "harness.executors",
         "harness.explaining",
     ],
-    ["harness.submissions"],
+    ["harness.submissions", "harness.report"],
     ["harness.publishing", "harness.model_cards"],
     ["harness.scoring"],
     ["harness.cli", "harness.__main__"],
