@@ -4,68 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.board_cells import Cell
-from harness.errors import RecordError
+from harness.manifests import Side, Sides
 
-__all__ = ["Side", "Sides", "elsewhere", "in_words_of_tested", "sides_of"]
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-
-class Side(_Part):
-    """One of the two datasets: its name, title and the digest of its content."""
-
-    name: Text
-    title: Text
-    content: Text
-
-
-class Match(_Part):
-    """A class by its shared name, and what the two datasets call it."""
-
-    shared: Text
-    trained_on: Text
-    tested_on: Text
-
-
-class Sides(_Part):
-    """The dataset that was trained on, the one that was tested on, and their classes in the order of the first."""
-
-    trained_on: Side
-    tested_on: Side
-    classes: Annotated[list[Match], Field(min_length=2)]
+__all__ = ["Side", "Sides", "elsewhere", "in_order", "in_words_of_tested", "sides_of"]
 
 
 def sides_of(manifest: Mapping[str, Any]) -> Sides | None:
-    """Return the two sides, None for a record that does not name them. Raises `RecordError` for damaged ones."""
+    """Return the two sides of a manifest that was checked, None for a record that does not name them."""
     said = manifest["dataset"].get("sides")
-    if said is None:
-        return None
-    try:
-        sides = Sides.model_validate(said)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(map(str, ("dataset", "sides", *fault["loc"])))
-        raise _damaged(manifest, f"{place}: {fault['msg']}") from error
-    ours, theirs = ([getattr(match, side) for match in sides.classes] for side in ("trained_on", "tested_on"))
-    if ours != list(manifest["dataset"].get("classes", ours)) or len(set(theirs)) < len(theirs):
-        raise _damaged(manifest, "dataset.sides.classes: they are not those of the two datasets, each once")
-    return sides
-
-
-def _damaged(manifest: Mapping[str, Any], what: str) -> RecordError:
-    return RecordError(
-        f"record {manifest.get('key')!r}: its manifest is damaged: {what}; delete the folder and run again"
-    )
+    return None if said is None else Sides.model_validate(said)
 
 
 def elsewhere(manifest: Mapping[str, Any]) -> str:

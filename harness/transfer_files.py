@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from harness.board_files import replaced
-from harness.board_markdown import escaped
+from harness import schemas
+from harness.board_markdown import aligned, escaped
 from harness.board_rows import Row
 from harness.board_tables import HEADINGS, with_interval
 from harness.boards import Board
 from harness.intervals import LEVEL
 from harness.resamples import RESAMPLES, SEED
+from harness.schemas import portable
 from harness.transfers import HOME, SHOWN, Change, Difference, Transfers, transfers_of
 
-__all__ = ["FILE", "SCHEMA_VERSION", "index_line", "texts", "write_transfers"]
+__all__ = ["FILE", "SCHEMA_VERSION", "index_line", "texts"]
 
 FILE = "external.md"
 SCHEMA_VERSION = 1
@@ -59,13 +58,8 @@ def texts(boards: Sequence[Board]) -> dict[str, str]:
     return {
         FILE: page(found),
         f"{stem}.csv": comma_separated(found),
-        f"{stem}.json": json.dumps(as_json(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        f"{stem}.json": schemas.document("external", as_json(found), folders=0),
     }
-
-
-def write_transfers(boards: Sequence[Board], out: Path) -> list[Path]:
-    """Write the files of `texts` below `out`, each whole or not at all; return their paths."""
-    return [replaced(out / name, text) for name, text in texts(boards).items()]
 
 
 def index_line(boards: Sequence[Board]) -> str:
@@ -97,7 +91,10 @@ def page(found: Sequence[Transfers]) -> str:
             parts.append(
                 _changes(transfers, transfers.same_training, ("Trained on", "Tested on"), with_p=False)
             )
-        parts += [_wrapped(escaped(note)) for note in [*transfers.notes, *_reasons(transfers)]]
+        parts += [
+            _wrapped(escaped(note))
+            for note in [*_long_names(transfers), *transfers.notes, *_reasons(transfers)]
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -105,12 +102,12 @@ def _matrix(transfers: Transfers, metric: str) -> str:
     """One line a method and dataset trained on, one column a dataset tested on."""
     titles = transfers.titles
     rows = []
-    for method in transfers.methods:
+    for method, name in transfers.names.items():
         for trained_on, title in titles.items():
             squares = [transfers.square(method, trained_on, tested_on) for tested_on in titles]
             if any(squares):
                 values = [NONE if s is None else _score(metric, s.row) for s in squares]
-                rows.append([method, title, *values])
+                rows.append([name, title, *values])
     return _table(["Method", "Trained on", *(f"on {title}" for title in titles.values())], rows, 2)
 
 
@@ -127,7 +124,7 @@ def _changes(
         trained_on, tested_on = transfers.titles[change.trained_on], transfers.titles[change.tested_on]
         named = [tested_on, trained_on] if headings[0] == "Tested on" else [trained_on, tested_on]
         cells = [_points(change.differences[metric], with_p=with_p) for metric in SHOWN]
-        rows.append([change.method, *named, *cells])
+        rows.append([transfers.names[change.method], *named, *cells])
     return _table(["Method", *headings, *(NAMES[metric] for metric in SHOWN)], rows, 3)
 
 
@@ -146,10 +143,14 @@ def _p(p: float) -> str:
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
+def _long_names(transfers: Transfers) -> list[str]:
+    return [f"{name} is {method}." for method, name in transfers.names.items() if name != method]
+
+
 def _reasons(transfers: Transfers) -> list[str]:
     """Why a difference, or its interval, is not there."""
     return [
-        f"{change.method}, trained on {transfers.titles[change.trained_on]}, tested on "
+        f"{transfers.names[change.method]}, trained on {transfers.titles[change.trained_on]}, tested on "
         f"{transfers.titles[change.tested_on]}: {NAMES[metric]}: {difference.reason}."
         for change in (*transfers.same_images, *transfers.same_training)
         for metric, difference in change.differences.items()
@@ -158,12 +159,9 @@ def _reasons(transfers: Transfers) -> list[str]:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    from tabulate import tabulate
-
-    align = ["left"] * left + ["right"] * (len(headings) - left)
     cells = [[*map(escaped, row[:left]), *row[left:]] for row in rows]  # the others are numbers of ours
-    return tabulate(
-        cells, [escaped(h) for h in headings], tablefmt="pipe", colalign=align, disable_numparse=True
+    return aligned(
+        [escaped(h) for h in headings], cells, ["left"] * left + ["right"] * (len(headings) - left)
     )
 
 
@@ -203,16 +201,16 @@ def _score_columns(row: Row, metric: str) -> dict[str, Any]:
     bounds = mean.interval
     return {
         metric: mean.value,
-        f"{metric}_low": None if bounds is None else bounds.low,
-        f"{metric}_high": None if bounds is None else bounds.high,
+        f"{metric}_low": None if bounds is None else portable(bounds.low),
+        f"{metric}_high": None if bounds is None else portable(bounds.high),
     }
 
 
 def _change_columns(name: str, metric: str, change: Change | None) -> dict[str, Any]:
     found = Difference(None) if change is None else change.differences[metric]
-    values = {"": found.value, "_low": found.low, "_high": found.high}
+    values = {"": found.value, "_low": portable(found.low), "_high": portable(found.high)}
     columns = {f"{metric}_{name}{ending}": value for ending, value in values.items()}
-    return columns if name == "same_training" else columns | {f"{metric}_{name}_p_holm": found.p}
+    return columns if name == "same_training" else columns | {f"{metric}_{name}_p_holm": portable(found.p)}
 
 
 def as_json(found: Sequence[Transfers]) -> dict[str, Any]:
@@ -265,7 +263,13 @@ def _change(change: Change) -> dict[str, Any]:
         "tested_on": change.tested_on,
         "test": change.method_of_test,
         "differences": {
-            metric: {"value": d.value, "low": d.low, "high": d.high, "p_holm": d.p, "reason": d.reason}
+            metric: {
+                "value": d.value,
+                "low": portable(d.low),
+                "high": portable(d.high),
+                "p_holm": portable(d.p),
+                "reason": d.reason,
+            }
             for metric, d in change.differences.items()
         },
     }

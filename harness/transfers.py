@@ -22,6 +22,7 @@ import numpy as np
 
 from harness.board_cells import Cell
 from harness.board_draws import Draws, draws_of
+from harness.board_names import shown_names
 from harness.board_rows import Row
 from harness.board_sides import Side, Sides, in_order, in_words_of_tested, sides_of
 from harness.boards import Board
@@ -86,8 +87,9 @@ class Transfers:
     notes: tuple[str, ...]
 
     @property
-    def methods(self) -> list[str]:
-        return unique(square.method for square in self.squares)
+    def names(self) -> dict[str, str]:
+        """What tables call each method."""
+        return shown_names((square.row.label, square.method) for square in self.squares)
 
     def square(self, method: str, trained_on: str, tested_on: str) -> Square | None:
         """Return the square of these three, None where it was not run."""
@@ -160,7 +162,7 @@ class _Recipe:
             squares,
             tuple(_adjusted([c for c in same_images if c is not None])),
             tuple(c for c in same_training if c is not None),
-            tuple(self._notes(squares, titles)),
+            tuple(self._notes(squares, draws)),
         )
 
     def _titles(self) -> dict[str, str]:
@@ -233,10 +235,12 @@ class _Recipe:
             return Change(method, trained_on, tested_on, dict.fromkeys(SHOWN, none), how)
         return Change(method, trained_on, tested_on, {m: _independent(m, sides) for m in SHOWN}, how)
 
-    def _notes(self, squares: Sequence[Square], titles: Mapping[str, str]) -> Iterator[str]:
-        for name, title in titles.items():
+    def _notes(self, squares: Sequence[Square], draws: Mapping[str, Draws]) -> Iterator[str]:
+        for name, title in self._titles().items():
             if not self.home.get(name):
                 yield f"{title} has no finished row under {HOME!r}: nothing stands on its diagonal."
+            if draws[name].scores and not draws[name].grouped:
+                yield f"No patients of {title} are known: intervals of what is tested on it are per slice, too narrow."
         for method in unique(square.method for square in squares):
             cells = [cell for square in squares if square.method == method for cell in square.row.cells]
             if len({cell.entry.code for cell in cells}) > 1:

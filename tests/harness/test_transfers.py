@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from record_factory import MadeRecord, record_of
 
-from harness.board_sides import elsewhere, sides_of
+from harness import schemas
+from harness.board_sides import elsewhere
 from harness.boards import build_boards
 from harness.errors import RecordError
 from harness.metrics import scores
@@ -190,7 +192,7 @@ def test_another_training_part_is_not_set_beside_it(changes: dict[str, Any]) -> 
 
 def test_without_a_home_row_the_diagonal_is_empty_and_the_page_says_so() -> None:
     transfers = found(HOME_B, AWAY)
-    assert transfers.notes == ("Set A has no finished row under 'official': nothing stands on its diagonal.",)
+    assert transfers.notes[0] == "Set A has no finished row under 'official': nothing stands on its diagonal."
     assert transfers.same_training == ()
     assert len(transfers.same_images) == 1
 
@@ -204,24 +206,47 @@ def test_recipes_are_kept_apart() -> None:
 
 def test_code_that_differs_is_said() -> None:
     transfers = found(HOME_A, HOME_B, away([[30, 20], [25, 25]], engine="f" * 64))
-    assert transfers.notes == ("svm: its rows were computed by different versions of the code.",)
+    assert transfers.notes[-1] == "svm: its rows were computed by different versions of the code."
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
         ({"tested_on": None}, "dataset.sides.tested_on"),
+        ({"trained_on": {"name": "a", "title": "Set A"}}, "'content' (dataset.sides.trained_on.content)"),
         ({"classes": SIDES["classes"][:1]}, "dataset.sides.classes"),
-        ({"classes": SIDES["classes"][::-1]}, "they are not those of the two datasets"),
-        ({"more": 1}, "dataset.sides.more"),
+        ({"classes": SIDES["classes"][::-1]}, "the classes of its sides are not"),
+        (
+            {"classes": [{**match, "tested_on": "ill"} for match in SIDES["classes"]]},
+            "its sides name a class of the dataset tested on twice",
+        ),
     ],
 )
 def test_a_record_with_damaged_sides_is_named(damage: dict[str, Any], said: str) -> None:
     record = away([[30, 20], [25, 25]], dataset__sides={**SIDES, **damage})
-    with pytest.raises(RecordError, match=said) as error:
-        sides_of(record.manifest)
+    with pytest.raises(RecordError) as error:
+        build_boards([record], {})
+    assert said in str(error.value)
     assert record.key in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_intervals_without_known_patients_are_called_too_narrow() -> None:
+    patients = [f"p{row // 4}" for row in range(100)]
+    transfers = found(HOME_A, home("b", [[45, 5], [5, 45]], groups=patients), AWAY)
+    told = [note for note in transfers.notes if "per slice" in note]
+    assert [note.partition(" are known")[0] for note in told] == ["No patients of Set A"]
+
+
+def test_a_long_method_has_a_short_name_and_is_told_once() -> None:
+    variant = "images_seen=30000, looks=15, size_px=160"
+    records = [
+        home("b", [[45, 5], [5, 45]], model__variant=variant),
+        away([[30, 20], [25, 25]], model__variant=variant),
+    ]
+    page = texts(build_boards(records, {}))["external.md"]
+    assert "| svm (a)" in page
+    assert page.count("images_seen=30000") == 1
 
 
 def test_a_record_that_names_no_sides_has_a_board_and_no_square() -> None:
@@ -265,6 +290,17 @@ def test_csv_and_json_hold_the_same_numbers_as_the_page() -> None:
     square = next(s for s in recipe["squares"] if (s["trained_on"], s["tested_on"]) == ("a", "b"))
     assert float(lines["a", "b"]["f1"]) == square["metrics"]["f1"]["value"] == pytest.approx(60 / 105)
     assert square["cells"] == [AWAY.key]
+
+
+def test_the_json_keeps_to_its_schema_and_says_where_it_lies() -> None:
+    schema = schemas.schema("external")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    other = home("b", [[44, 5], [5, 45]])
+    for records in ([HOME_A, HOME_B, AWAY], [HOME_A, other, AWAY], [AWAY]):
+        told = json.loads(texts(build_boards(records, {}))["external.json"])
+        jsonschema.validate(told, schema)
+        assert told["$schema"] == "schemas/external.schema.json"
+    assert told["$schema"] in schemas.texts()
 
 
 def test_the_order_of_records_changes_no_byte() -> None:
