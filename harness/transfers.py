@@ -214,7 +214,7 @@ class _Recipe:
         units = "groups" if drawn.grouped else "images"
         how = f"paired bootstrap over {units}"
         if any(_tested(a) != _tested(b) for a, b in zip(*sides, strict=True)):
-            none = Difference(None, reason="the two were tested on other images, or with other labels")
+            none = Difference(None, reason="the two were tested on other images, or with other labels or patients")
             return Change(method, trained_on, tested_on, dict.fromkeys(SHOWN, none), how)
         differences = {metric: _paired(metric, sides, drawn, units) for metric in SHOWN}
         return Change(method, trained_on, tested_on, differences, how)
@@ -258,7 +258,7 @@ def _finished(board: Board, recipe: str) -> dict[str, Row]:
 
 def _tested(cell: Cell) -> tuple[object, ...]:
     assert cell.labels is not None
-    return cell.classes, cell.ids, cell.labels.tolist()
+    return cell.classes, cell.ids, cell.labels.tolist(), cell.groups
 
 
 def _learned(cell: Cell) -> tuple[object, ...]:

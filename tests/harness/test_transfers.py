@@ -179,7 +179,7 @@ def test_other_test_images_are_no_pair() -> None:
     other = home("b", [[44, 5], [5, 45]])
     one = change(found(HOME_A, other, AWAY).same_images)
     assert one.differences["f1"].value is None
-    assert one.differences["f1"].reason == "the two were tested on other images, or with other labels"
+    assert one.differences["f1"].reason == "the two were tested on other images, or with other labels or patients"
 
 
 @pytest.mark.parametrize(
