@@ -214,7 +214,9 @@ class _Recipe:
         units = "groups" if drawn.grouped else "images"
         how = f"paired bootstrap over {units}"
         if any(_tested(a) != _tested(b) for a, b in zip(*sides, strict=True)):
-            none = Difference(None, reason="the two were tested on other images, or with other labels or patients")
+            none = Difference(
+                None, reason="the two were tested on other images, or with other labels or patients"
+            )
             return Change(method, trained_on, tested_on, dict.fromkeys(SHOWN, none), how)
         differences = {metric: _paired(metric, sides, drawn, units) for metric in SHOWN}
         return Change(method, trained_on, tested_on, differences, how)
@@ -241,10 +243,13 @@ class _Recipe:
                 yield f"{title} has no finished row under {HOME!r}: nothing stands on its diagonal."
             if draws[name].scores and not draws[name].grouped:
                 yield f"No patients of {title} are known: intervals of what is tested on it are per slice, too narrow."
-        for method in unique(square.method for square in squares):
-            cells = [cell for square in squares if square.method == method for cell in square.row.cells]
-            if len({cell.entry.code for cell in cells}) > 1:
-                yield f"{method}: its rows were computed by different versions of the code."
+        differing = [
+            method
+            for method in unique(square.method for square in squares)
+            if len({cell.entry.code for s in squares if s.method == method for cell in s.row.cells}) > 1
+        ]
+        if differing:
+            yield f"Computed by different versions of the code: the rows of {', '.join(differing)}."
 
 
 def _finished(board: Board, recipe: str) -> dict[str, Row]:

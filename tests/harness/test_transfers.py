@@ -179,7 +179,10 @@ def test_other_test_images_are_no_pair() -> None:
     other = home("b", [[44, 5], [5, 45]])
     one = change(found(HOME_A, other, AWAY).same_images)
     assert one.differences["f1"].value is None
-    assert one.differences["f1"].reason == "the two were tested on other images, or with other labels or patients"
+    assert (
+        one.differences["f1"].reason
+        == "the two were tested on other images, or with other labels or patients"
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,7 +209,7 @@ def test_recipes_are_kept_apart() -> None:
 
 def test_code_that_differs_is_said() -> None:
     transfers = found(HOME_A, HOME_B, away([[30, 20], [25, 25]], engine="f" * 64))
-    assert transfers.notes[-1] == "svm: its rows were computed by different versions of the code."
+    assert transfers.notes[-1] == "Computed by different versions of the code: the rows of svm."
 
 
 @pytest.mark.parametrize(
