@@ -249,11 +249,12 @@ def thinned(points: np.ndarray, finest: float = FINEST) -> np.ndarray:
 
 
 def _distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """From each point to the stretch from `start` to `end`."""
+    """From each point to the stretch from `start` to `end`, to nine digits: processors differ in the last ones,
+    and of vertices that are equally far the first must stay on each of them."""
     along = end - start
     length = float(along @ along)
     share = np.clip((points - start) @ along / length, 0, 1) if length else np.zeros(len(points))
-    return np.asarray(np.hypot(*(points - start - share[:, np.newaxis] * along).T))
+    return np.asarray(np.hypot(*(points - start - share[:, np.newaxis] * along).T)).round(9)
 
 
 def _path(points: np.ndarray) -> str:
