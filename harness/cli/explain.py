@@ -146,6 +146,7 @@ def _explain(wanted: Wanted, opened: _Opened, to: Path, prototypes: int, queries
     from harness.cli.live import Live, say
     from harness.explaining import explained, finished_runs, title_of
     from harness.explanation_files import write_explanation
+    from harness.protocols import other_dataset
 
     entries, failures = _able(finished_runs(opened.records, wanted), bool(wanted.models))
     licences: set[str] = set()
@@ -163,7 +164,8 @@ def _explain(wanted: Wanted, opened: _Opened, to: Path, prototypes: int, queries
         _print_rules(found)
         for path in paths:
             say(f"written: {path}")
-        licences.add(f"{found.title}: {found.licence}")
+        joined = other_dataset(found.protocol) is not None  # then the licence names both datasets
+        licences.add(found.licence if joined else f"{found.title}: {found.licence}")
     for licence in sorted(licences):
         say(f"the pictures show images of {licence}")
     for failure in failures:
