@@ -51,6 +51,8 @@ PROTOCOLS = {
     "official": "as the dataset's authors published it",
     "random": "80/20 within each class, drawn anew for each seed",
     "group-kfold": "{folds} folds, no patient (or other group) on two sides",
+    "external": "trained on the official training part of one dataset, tested on that of another, all images where "
+    "there is none",
 }
 
 LONGEST_NOTE = 400
@@ -319,7 +321,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
     )
     by_class = ", ".join(f"{count} {name}" for name, count in board.test.items())
     tested = f" a fold (in all {by_class})" if board.folds > 1 else f" ({by_class})"
-    split = PROTOCOLS.get(board.protocol, "").format(folds=board.folds)
+    split = PROTOCOLS.get(board.protocol.partition(":")[0], "").format(folds=board.folds)
     seeds = f"seed{'s' * (len(board.seeds) > 1)} {', '.join(map(str, board.seeds))}"
     said = [
         ("Split", f"{board.protocol} ({split})" if split else board.protocol),

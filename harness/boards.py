@@ -15,7 +15,9 @@ from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
 from harness.board_names import shown_names
 from harness.board_pairs import Pairs
 from harness.board_rows import Row, rows_of
+from harness.board_sides import elsewhere
 from harness.comparisons import Comparison, Context, comparisons_of
+from harness.protocols import other_dataset
 from harness.published import Published
 from harness.records import Record
 from harness.types import unique
@@ -179,12 +181,15 @@ def _cautions(
     dataset: Mapping[str, Any], cells: Sequence[Cell], sections: Sequence[Section], protocol: str
 ) -> Iterable[str]:
     """What a reader must know before believing a figure."""
+    external = other_dataset(protocol) is not None
+    if cells and external:
+        yield elsewhere(cells[-1].manifest)
     problems = list(dataset.get("known_problems", ()))
     yield from problems
     grouped = any(cell.grouped for cell in cells)
     if protocol == "random" and grouped:
         yield "This split ignores patients: images of one patient lie in the training and in the test part."
-    if cells and not grouped and not problems:
+    if cells and not grouped and not problems and not external:
         yield "No patients are known: images of one patient may lie in the training and in the test part."
     yield from unique(_shared(cell.manifest["dataset"].get("on_two_sides")) for cell in cells)
     skipped = unique(str(name) for cell in cells for name in cell.manifest["dataset"].get("skipped", ()))

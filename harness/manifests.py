@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness.errors import RecordError
 
-__all__ = ["check_manifest"]
+__all__ = ["Side", "Sides", "check_manifest"]
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -41,6 +41,28 @@ class _Named(_Part):
     content: Text
 
 
+class Side(_Named):
+    """One of the two datasets of the protocol `external`: its name, title and the digest of its content."""
+
+    title: Text
+
+
+class Match(_Part):
+    """A class by its shared name, and what the two datasets call it."""
+
+    shared: Text
+    trained_on: Text
+    tested_on: Text
+
+
+class Sides(_Part):
+    """The dataset that was trained on, the one that was tested on, and their classes in the order of the first."""
+
+    trained_on: Side
+    tested_on: Side
+    classes: Annotated[list[Match], Field(min_length=2)]
+
+
 class _Dataset(_Named):
     classes: Annotated[list[Text], Field(min_length=2)]
     n: _Sizes
@@ -50,6 +72,7 @@ class _Dataset(_Named):
     known_problems: list[str] = []
     skipped: list[str] = []
     on_two_sides: _Shared | None = None
+    sides: Sides | None = None
 
     @model_validator(mode="after")
     def _classes_are_classes(self) -> _Dataset:
@@ -57,6 +80,15 @@ class _Dataset(_Named):
             raise ValueError("the same class twice")
         if self.positive is not None and self.positive not in self.classes:
             raise ValueError(f"the positive class {self.positive!r} is none of {self.classes!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _sides_know_the_classes(self) -> _Dataset:
+        matches = () if self.sides is None else self.sides.classes
+        if matches and [match.trained_on for match in matches] != self.classes:
+            raise ValueError(f"the classes of its sides are not {self.classes!r}")
+        if len({match.tested_on for match in matches}) < len(matches):
+            raise ValueError("its sides name a class of the dataset tested on twice")
         return self
 
 

@@ -46,7 +46,7 @@ def texts_of(records: Iterable[Record]) -> dict[str, str]:
     This is the one place that knows all kinds of files: a new kind is one more line in `made`. Pure: no clock, no
     image, no model. Raises `RecordError` and `CardError` in one line.
     """
-    from harness import board_files, model_index, schemas, verdict_files
+    from harness import board_files, model_index, schemas, transfer_files, verdict_files
     from harness.boards import build_boards
     from harness.published import load_published
     from harness.report import report_html
@@ -59,7 +59,8 @@ def texts_of(records: Iterable[Record]) -> dict[str, str]:
         *(board_files.texts(board) for board in boards),
         *(model_index.texts(board) for board in boards),
         verdict_files.texts(verified),
-        {"index.md": board_files.index(boards, tuple(verified))},
+        transfer_files.texts(boards),
+        {"index.md": board_files.index(boards, tuple(verified)) + transfer_files.index_line(boards)},
         {"report.html": report_html(boards, [*chain(*verified.values())])},
         schemas.texts(),
     ]

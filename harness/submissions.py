@@ -17,7 +17,7 @@ import numpy as np
 from harness.data.dataset import Dataset
 from harness.errors import PredictionError, UnknownName, UsageError
 from harness.metrics import check_probabilities
-from harness.protocols import make_splits
+from harness.protocols import splits_of
 from harness.records import Predictions, Record, slot, write_record
 from harness.registry import model_plugins
 from harness.runs import of_dataset
@@ -68,7 +68,7 @@ def read_submission(path: Path, dataset: Dataset, protocol: str) -> list[Submiss
         raise PredictionError(f"{path.name}: no predictions below the header")
     found: list[Submission] = []
     for seed in sorted({row.place[0] for row in rows}):
-        splits = make_splits(protocol, dataset.samples, seed=seed)
+        splits = splits_of(dataset, protocol, seed=seed)
         of_seed = [row for row in rows if row.place[0] == seed]
         found += _matched(path.name, of_seed, splits, dataset, has_folds="fold" in table.header)
     return found
@@ -279,12 +279,16 @@ def _stranger(sample_id: str, split: Split, dataset: Dataset) -> str:
             return (
                 f"{sample_id!r} is in the {what} part of {split.protocol!r}; only test images are predicted"
             )
-    known = [sample.id for sample in dataset.samples]
+    tested = dataset.tested
+    known = [sample.id for sample in tested.samples]
     if sample_id in known:
-        return f"{sample_id!r} is tested in another fold"
+        elsewhere = (
+            "tested in another fold" if split.folds > 1 else f"not in the test part of {split.protocol!r}"
+        )
+        return f"{sample_id!r} is {elsewhere}"
     close = difflib.get_close_matches(sample_id, known, n=1)
-    hint = f"you probably meant {close[0]!r}" if close else f"'harness show --ids {dataset.name}' lists them"
-    return f"{dataset.name!r} has no image {sample_id!r}; {hint}"
+    hint = f"you probably meant {close[0]!r}" if close else f"'harness show --ids {tested.name}' lists them"
+    return f"{tested.name!r} has no image {sample_id!r}; {hint}"
 
 
 def _complete(name: str, rows: Mapping[str, _Row], split: Split) -> Submission:

@@ -14,17 +14,17 @@ from typing import Any
 __all__ = ["FOLDER", "document", "portable", "schema", "texts"]
 
 FOLDER = "schemas"
-"""Where schemas lie below the output folder; documents lie one folder deep."""
+"""Where schemas lie below the output folder."""
 
 
-def document(kind: str, content: Mapping[str, Any]) -> str:
-    """Return `content` as JSON that names its schema."""
-    said = {"$schema": f"../{FOLDER}/{kind}.schema.json", **content}
+def document(kind: str, content: Mapping[str, Any], *, folders: int = 1) -> str:
+    """Return `content` as JSON that names its schema, for a file so many folders deep."""
+    said = {"$schema": f"{'../' * folders}{FOLDER}/{kind}.schema.json", **content}
     return json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """Return the schema of one kind of document: 'board' or 'verdicts'."""
+    """Return the schema of one kind of document: 'board', 'verdicts' or 'external'."""
     loaded: dict[str, Any] = json.loads(Path(__file__).with_name(f"{kind}.schema.json").read_text("utf-8"))
     return loaded
 
