@@ -170,10 +170,11 @@ def _quantile(share: float, degrees: int | None) -> float:
 
 def _by_tango(found: Loss, before: Cell, now: Cell, margin: float) -> Loss:
     """McNemar's test knows no margin, and its interval would be Wald's, which is too narrow with few images."""
-    only_before, only_now, n = _discordant(before, now)
-    p_margin = NormalDist().cdf(-tango(only_before, only_now, n, margin))
-    low, high = tango_bounds(only_before, only_now, n)
-    p_margin = max(found.p_any or 0.0, p_margin)
+    counts = _discordant(before, now)
+    low, high = tango_bounds(*counts)
+    if margin == 0:
+        return replace(found, low=low, high=high)
+    p_margin = max(found.p_any or 0.0, NormalDist().cdf(-tango(*counts, margin)))
     return replace(found, method=f"{found.method}; Tango", low=low, high=high, p_margin=p_margin)
 
 

@@ -21,6 +21,9 @@ MOST_ANNOTATIONS = 10
 LONGEST_REASON = 300
 """Characters of why a model failed."""
 
+LONGEST_NAME = 48
+"""Characters of a model's name in the table, its middle left out: what tells variants apart is at the end."""
+
 HEADINGS = ("Verdict", "Model", "Metric", "Before", "Now", "Points lost", "95 % interval", "p (Holm)")
 NAMES = {"f1": "F1", "accuracy": "accuracy", "auc": "AUC"}
 NONE = "-"
@@ -33,8 +36,8 @@ def headline(gate: Gate) -> str:
     models = f"{count} {_number('model', count)} compared"
     if gate.passed:
         doubt = f"; {len(gate.doubtful)} cannot be told" if gate.doubtful else ""
-        return f"passed: {where}: nothing is worse beyond chance and beyond {_margin(gate)} ({models}{doubt})"
-    return f"FAILED: {where}: {_counted(gate.failing)} ({models}, margin {_points(gate.margin)})"
+        return f"passed: {where}: nothing is worse beyond chance{_and_margin(gate)} ({models}{doubt})"
+    return f"FAILED: {where}: {_counted(gate.failing)} ({models}, margin {_margin(gate)})"
 
 
 def _counted(findings: Sequence[Finding]) -> str:
@@ -69,17 +72,28 @@ def as_markdown(gate: Gate) -> str:
 
 
 def commands(gate: Gate) -> list[str]:
-    """Return GitHub's workflow commands: an error for what fails, a warning for what cannot be told."""
-    return [*_commands("error", gate.failing, gate), *_commands("warning", gate.doubtful, gate)]
+    """Return GitHub's workflow commands: an error for each failure, warnings for what may be one.
+
+    What cannot be told is one warning in all: on a small test part that is said of every model at every commit.
+    """
+    open_ = [finding for finding in gate.doubtful if finding.verdict == "cannot tell"]
+    perhaps = [sentence(finding, gate) for finding in gate.doubtful if finding.verdict != "cannot tell"]
+    warnings = _few(perhaps, MOST_ANNOTATIONS - 1)
+    if open_:
+        names = ", ".join(unique(_name(finding, gate) for finding in open_))
+        warnings.append(f"cannot tell whether these are worse{_by_margin(gate)}: {names}")
+    errors = _few([sentence(finding, gate) for finding in gate.failing], MOST_ANNOTATIONS)
+    return [_command("error", said) for said in errors] + [_command("warning", said) for said in warnings]
 
 
-def _commands(level: str, findings: Sequence[Finding], gate: Gate) -> Iterator[str]:
-    shown = findings if len(findings) <= MOST_ANNOTATIONS else findings[: MOST_ANNOTATIONS - 1]
-    messages = [sentence(finding, gate) for finding in shown]
-    if len(shown) < len(findings):
-        messages.append(f"and {len(findings) - len(shown)} more, see the log")
-    for message in messages:
-        yield f"::{level} title=harness gate::{_command_data(message)}"
+def _few(messages: list[str], most: int) -> list[str]:
+    if len(messages) <= most:
+        return messages
+    return [*messages[: most - 1], f"and {len(messages) - most + 1} more, see the log"]
+
+
+def _command(level: str, message: str) -> str:
+    return f"::{level} title=harness gate::{_command_data(message)}"
 
 
 def _command_data(text: str) -> str:
@@ -109,10 +123,10 @@ def _lines(gate: Gate) -> list[list[str]]:
 def _line(finding: Finding, gate: Gate) -> list[str]:
     loss = finding.loss
     verdict = finding.verdict.upper() if finding in gate.failing else finding.verdict
-    cells = [verdict, _name(finding, gate), NAMES.get(finding.metric, finding.metric)]
+    cells = [verdict, _shortened(_name(finding, gate)), NAMES.get(finding.metric, finding.metric)]
     if loss is None:
         return [*cells, NONE, NONE, NONE, NONE, NONE]
-    lost = NONE if loss.value is None else f"{100 * loss.value:.1f}"
+    lost = NONE if loss.value is None else f"{100 * loss.value:.1f}".replace("-0.0", "0.0")
     bounds = _bounds(finding) or NONE
     return [*cells, _percent(loss.before), _percent(loss.now), lost, bounds, _p(finding.p)]
 
@@ -121,6 +135,11 @@ def _name(finding: Finding, gate: Gate) -> str:
     """The method, with its recipe where there are several."""
     several = len({finding.recipe for finding in gate.findings}) > 1
     return _plain(finding.method) + (f" [{_plain(finding.recipe)}]" if several else "")
+
+
+def _shortened(name: str) -> str:
+    half = (LONGEST_NAME - 3) // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
 def sentence(finding: Finding, gate: Gate) -> str:
@@ -150,26 +169,25 @@ def sentence(finding: Finding, gate: Gate) -> str:
 
 
 def _judgement(finding: Finding, gate: Gate) -> str:
-    margin = _margin(gate)
+    by_margin = _by_margin(gate)
     holm = f" after Holm over {gate.tests} {_tests(gate)}" if gate.tests > 1 else ""
     p, p_any, p_gain = (f"p = {_p(p)}{holm}" for p in (finding.p, finding.p_any, finding.p_gain))
     if finding.verdict == "worse":
-        return f"worse beyond chance and beyond {margin}, {p}"
+        return f"worse beyond chance{_and_margin(gate)}, {p}"
     if finding.verdict == "better":
         return f"better beyond chance, {p_gain}"
     if finding.verdict == "no worse":
-        return f"not worse by more than {margin}, by the whole interval"
+        return f"not worse{by_margin}, by the whole interval"
     if finding.verdict == "perhaps worse":
-        return (
-            f"worse beyond chance ({p_any}), but perhaps by no more than {margin} ({p}){_smallest(finding)}"
-        )
-    return f"cannot tell whether it is worse by more than {margin}, {p}{_smallest(finding)}"
+        return f"worse beyond chance ({p_any}), but not surely{by_margin} ({p}){_smallest(finding)}"
+    return f"cannot tell whether it is worse{by_margin}, {p}{_smallest(finding)}"
 
 
 def _smallest(finding: Finding) -> str:
     if finding.smallest is None:
         return ""
-    return f"; a true loss of {_points(finding.smallest)} points would be found in {100 * POWER:.0f} % of such gates"
+    smallest = f"{100 * finding.smallest:.1f}"
+    return f"; a true loss of {smallest} points would be found in {100 * POWER:.0f} % of such gates"
 
 
 def _tests(gate: Gate) -> str:
@@ -182,8 +200,8 @@ def _weaker(finding: Finding) -> str:
 
 
 def _lost(loss: float) -> str:
-    points = _points(abs(loss))
-    if float(points) == 0:
+    points = f"{100 * abs(loss):.1f}"
+    if points == "0.0":
         return "0.0 points apart"
     return f"{points} points {'worse' if loss > 0 else 'better'}"
 
@@ -196,12 +214,17 @@ def _bounds(finding: Finding) -> str:
 
 
 def _margin(gate: Gate) -> str:
-    return "chance alone" if gate.margin == 0 else f"the margin of {_points(gate.margin)}"
+    """Return it in points, as it was typed but for a whole number's '.0'."""
+    points = round(100 * gate.margin, 9)
+    return f"{points:.1f}" if points == round(points, 1) else f"{points:g}"
 
 
-def _points(share: float) -> str:
-    text = f"{100 * share:.2f}"
-    return text[:-1] if text.endswith("0") else text
+def _and_margin(gate: Gate) -> str:
+    return f" and beyond the margin of {_margin(gate)}" if gate.margin else ""
+
+
+def _by_margin(gate: Gate) -> str:
+    return f" by more than the margin of {_margin(gate)}" if gate.margin else ""
 
 
 def _percent(share: float | None) -> str:
