@@ -42,7 +42,7 @@ def gate(
         Path, typer.Option("--base", metavar="FILE", help="The stored board: DATASET/PROTOCOL.json.")
     ],
     new: Annotated[
-        Path, typer.Argument(metavar="[NEW]", help="Folder that the new run was written into.")
+        Path, typer.Argument(metavar="NEW", help="Folder that the new run was written into.")
     ] = Path("leaderboards"),
     margin: Annotated[float, typer.Option(help="Points that a model may lose without failing.")] = 1.0,
     metric: Annotated[
@@ -50,7 +50,11 @@ def gate(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("-m", "--model", help="Only these rows, named as on the board [default: all]."),
+        typer.Option(
+            "-m",
+            "--model",
+            help="Only these rows, named as on the board, or without what is in brackets there [default: all].",
+        ),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Only rows of this recipe [default: those that both sides have].")

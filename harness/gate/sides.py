@@ -131,15 +131,20 @@ def asked(
         )
     for model in models:
         known = {row.method for row in board.rows} | {method for _, method in run}
-        if model not in known:
+        if not any(_is_named(method, [model]) for method in known):
             raise UnknownName("model", model, known)
     rows: dict[Name, StoredRow] = {}
     for row in sorted(board.rows, key=lambda row: not row.cells):  # a method may have failed on some seeds
-        if row.recipe in recipes and (not models or row.method in models):
+        if row.recipe in recipes and (not models or _is_named(row.method, models)):
             rows.setdefault((row.recipe, row.method), row)
     left = [name for name in of_base if name not in recipes]
     said = f"Not compared: the base's rows of recipe {_listed(left)}, which the new run has not."
     return rows, [said] if left and recipe is None else []
+
+
+def _is_named(method: str, names: Sequence[str]) -> bool:
+    """True for 'svm (squeezenet1_1)' when it, or 'svm', is among the names."""
+    return method in names or method.partition(" (")[0] in names
 
 
 def _listed(names: Sequence[str] | set[str]) -> str:

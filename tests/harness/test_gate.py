@@ -293,6 +293,13 @@ def test_a_missing_model_fails_unless_it_is_allowed(tmp_path):
     assert run(new, "--base", base, "-m", "svm").exit_code == 0
 
 
+def test_a_model_is_named_with_or_without_what_is_in_brackets(tmp_path):
+    two = [record_of(GOOD, model__variant="untuned"), record_of(FAIR, model__label="net")]
+    new, base = both(tmp_path, two, two)
+    for name in ("svm", "svm (untuned)"):
+        assert verdicts(gate(new, base, models=[name])) == {"svm (untuned)": "unchanged"}
+
+
 def test_a_model_with_none_of_the_bases_seeds_is_missing(tmp_path):
     new, base = both(tmp_path, [record_of(GOOD)], [record_of(GOOD, seed=7)])
     (finding,) = gate(new, base).findings

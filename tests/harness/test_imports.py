@@ -53,7 +53,7 @@ LAYERS = [
     ["harness.board_markdown", "harness.board_latex", "harness.runs", "harness.pretraining"],
     ["harness.verify_report", "harness.bench"],
     ["harness.board_files", "harness.executors", "harness.explaining"],
-    ["harness.submissions"],
+    ["harness.submissions", "harness.gate"],
     ["harness.publishing"],
     ["harness.cli", "harness.__main__"],
 ]
