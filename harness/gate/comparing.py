@@ -35,11 +35,11 @@ def gate(
 ) -> Gate:
     """Return what became worse in the folder `new` (with records in `runs`) since the board in the file `base`.
 
-    `margin` is in points, `metrics` are of `harness.board_pairs.PAIRED`, `models` are names of methods, with or without what is
-    in brackets there (all without any), `recipe` one of the base's (without it every one that both have). The base's records are looked for in
-    `base_runs`, else in `runs` beside or above its board, else in the new run's; without them the models are compared
-    only if `unpaired`. Raises `HarnessError` in one line for what does not belong together or was changed,
-    `NothingToCompare` where the two have no model in common.
+    `margin` is in points, `metrics` are of `harness.board_pairs.PAIRED`, `models` are names of methods, with or
+    without what is in brackets there (all without any), `recipe` one of the base's (without it every one that both
+    have). The base's records are looked for in `base_runs`, else in `runs` beside or above its board, else in the
+    new run's; without them the models are compared only if `unpaired`. Raises `HarnessError` in one line for what
+    does not belong together or was changed, `NothingToCompare` where the two have no model in common.
     """
     new, base = Path(new), Path(base)
     share = _checked(margin, metrics)
