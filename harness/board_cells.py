@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import HarnessError, RecordError
+from harness.manifests import check_manifest
 from harness.metrics import Auc, Scores, check_probabilities, scores
+from harness.resamples import units_of
 from harness.types import digest_of
 
 if TYPE_CHECKING:
@@ -79,6 +82,11 @@ class Cell:
         """True when the group of at least one image is known."""
         return any(group is not None for group in self.groups or ())
 
+    @cached_property
+    def units(self) -> tuple[str, ...]:
+        """What is drawn together when the test part is resampled, of each image."""
+        return units_of(self.ids, self.groups)
+
     @property
     def place(self) -> tuple[int, int]:
         """(seed, fold)."""
@@ -103,30 +111,28 @@ class Cell:
 
 
 def entry_of(record: Record) -> Entry:
-    """Return what the manifest says. Raises `RecordError` naming what it lacks."""
+    """Return what the manifest says. Raises `RecordError` naming what it lacks, or what is wrong in it."""
     manifest = record.manifest
-    try:
-        model, protocol = manifest["model"], manifest["protocol"]
-        return Entry(
-            record=record,
-            key=str(manifest["key"]),
-            dataset=manifest["dataset"]["name"],
-            content=manifest["dataset"]["content"],
-            protocol=protocol["name"],
-            fold=protocol["fold"],
-            folds=protocol.get("folds", 1),
-            split=protocol["split"],
-            label=model["label"],
-            variant=model["variant"],
-            recipe=manifest["recipe"],
-            seed=manifest["seed"],
-            code=digest_of([model["code"], manifest.get("engine")]),
-            setting=_setting(manifest),
-            finished=manifest["finished"],
-            failure=_failure(manifest),
-        )
-    except KeyError as error:
-        raise RecordError(f"record {manifest.get('key')!r}: its manifest has no {error.args[0]!r}") from error
+    check_manifest(manifest)
+    model, protocol = manifest["model"], manifest["protocol"]
+    return Entry(
+        record=record,
+        key=str(manifest["key"]),
+        dataset=manifest["dataset"]["name"],
+        content=manifest["dataset"]["content"],
+        protocol=protocol["name"],
+        fold=protocol["fold"],
+        folds=protocol.get("folds", 1),
+        split=protocol["split"],
+        label=model["label"],
+        variant=model["variant"],
+        recipe=manifest["recipe"],
+        seed=manifest["seed"],
+        code=digest_of([model["code"], manifest.get("engine")]),
+        setting=_setting(manifest),
+        finished=manifest["finished"],
+        failure=_failure(manifest),
+    )
 
 
 def _failure(manifest: dict[str, Any]) -> str | None:
@@ -233,6 +239,11 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
             f"predictions give image {unknown['id'].iloc[0]!r} the label {unknown['label'].iloc[0]!r}, "
             f"which is none of {classes!r}"
         )
+    strange = next(
+        (v for v in [*frame["id"], *frame["group"]] if not isinstance(v, str) and not pd.isna(v)), None
+    )
+    if strange is not None:
+        raise RecordError(f"predictions name an image or a group {strange!r}, expected text")
     number = {name: index for index, name in enumerate(classes)}
     return Cell(
         entry=entry,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
+from harness.board_names import shown_names
 from harness.board_pairs import Pairs
 from harness.board_rows import Row, rows_of
 from harness.comparisons import Comparison, Context, comparisons_of
@@ -101,6 +102,7 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
         _section(recipe, [c for c in cells if c.entry.recipe == recipe], positive)
         for recipe in sorted({c.entry.recipe for c in cells}, key=_recipe_order)
     )
+    sections = _named(sections)
     rows = [row for section in sections for row in section.rows]
     test = _test_counts(done, classes)
     protocol = kept[0].protocol
@@ -129,6 +131,15 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
 def _section(recipe: str, cells: Sequence[Cell], positive: str | None) -> Section:
     rows, pairs = rows_of(cells, positive)
     return Section(recipe, tuple(rows), pairs)
+
+
+def _named(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The sections, each row with the name it has in tables."""
+    names = shown_names((row.label, row.method) for section in sections for row in section.rows)
+    return tuple(
+        replace(section, rows=tuple(replace(row, short=names[row.method]) for row in section.rows))
+        for section in sections
+    )
 
 
 def _dataset(cells: Sequence[Cell]) -> dict[str, Any]:

@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from harness.cli import bench, boards, datasets, explain, gate, models, pretrain, run, submit, tune, verify
+from harness.cli import (
+    bench,
+    boards,
+    datasets,
+    explain,
+    export,
+    gate,
+    models,
+    pretrain,
+    report,
+    run,
+    submit,
+    tune,
+    verify,
+)
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -30,10 +44,12 @@ boards.add_to(app)
 bench.add_to(app)
 explain.add_to(app)
 gate.add_to(app)
+report.add_to(app)
 submit.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
 verify.add_to(app)
+export.add_to(app)
 
 
 @app.callback(invoke_without_command=True)
