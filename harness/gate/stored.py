@@ -26,8 +26,8 @@ FIRST_VERSION = 2
 MOST_BYTES = 100_000_000
 """Of a board; one of 12 models and 5 seeds has a few."""
 
-SAME = 1e-9
-"""How far a stored metric may be from that of its record: digits that other versions of libraries add up otherwise."""
+SAME = 2e-9
+"""How far a stored metric may be from that of its record: boards have nine digits of what is summed up."""
 
 Share = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Bound = Annotated[float, Field(allow_inf_nan=False)]
