@@ -111,8 +111,8 @@ def read_board(path: Path) -> StoredBoard:
     where = f"base {str(path)!r}"
     document = _document(path, where)
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise RecordError(f"{where} is no board: expected the official.json (or so) that 'harness run' wrote")
+    if not isinstance(version, int) or isinstance(version, bool) or "rows" not in document:
+        raise RecordError(f"{where} is no board: expected DATASET/PROTOCOL.json, as 'harness run' writes it")
     if not FIRST_VERSION <= version <= SCHEMA_VERSION:
         raise RecordError(
             f"{where}: schema_version {version}, this harness reads {FIRST_VERSION} to {SCHEMA_VERSION}; "
@@ -161,7 +161,9 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _boards_in(folder: Path) -> str:
-    names = [str(path) for path in sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])]
+    found = sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
+    # a board has its pairs beside it
+    names = [str(path) for path in found if path.with_suffix(".pairs.csv").is_file()]
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "") if names else "it holds none"
 
 

@@ -98,9 +98,10 @@ def edited(tmp_path):
         ("7", "is no board"),
         ('{"schema_version": "2"}', "is no board"),
         ('{"schema_version": true}', "is no board"),
-        ('{"schema_version": 1}', "schema_version 1, this harness reads 2 to"),
-        ('{"schema_version": 99}', "schema_version 99, this harness reads 2 to"),
-        ('{"schema_version": 2}', "dataset: Field required"),
+        ('{"schema_version": 1}', "is no board"),
+        ('{"schema_version": 1, "rows": []}', "schema_version 1, this harness reads 2 to"),
+        ('{"schema_version": 99, "rows": []}', "schema_version 99, this harness reads 2 to"),
+        ('{"schema_version": 2, "rows": []}', "dataset: Field required"),
     ],
 )
 def test_a_base_that_is_no_board_is_refused(text, said, edited):
