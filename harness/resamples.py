@@ -119,7 +119,8 @@ def resampled(
 ) -> dict[str, np.ndarray]:
     """Return every metric of `harness.metrics` in each resample (B,), NaN where it is undefined there."""
     occurring, image = resamples.of(part.units)
-    weights = resamples.weights[:, occurring]
+    whole = len(occurring) == len(resamples.names)
+    weights = resamples.weights if whole else resamples.weights[:, occurring]
     n_classes = part.probabilities.shape[1]
     classes = list(range(n_classes)) if positive is None or n_classes > 2 else [positive]
     confusion = _confusion(part, weights, image)

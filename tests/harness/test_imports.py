@@ -69,7 +69,7 @@ LAYERS = [
         "harness.executors",
         "harness.explaining",
     ],
-    ["harness.submissions", "harness.report"],
+    ["harness.submissions", "harness.report", "harness.gate"],
     ["harness.publishing", "harness.model_cards"],
     ["harness.scoring"],
     ["harness.cli", "harness.__main__"],
