@@ -72,6 +72,7 @@ class Cell:
     labels: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     groups: tuple[str | None, ...] | None = None
+    sources: tuple[str | None, ...] | None = None
     failure: str | None = None
 
     @property
@@ -220,7 +221,12 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
     dataset = entry.record.manifest["dataset"]
     classes, n_test = list(dataset["classes"]), dataset["n"]["test"]
     expected = ["id", "label", "group", *classes]
-    if list(frame.columns) != expected:
+    with_source = [
+        *expected[:3],
+        "source",
+        *classes,
+    ]  # which records have had since images' sources were kept
+    if list(frame.columns) not in (expected, with_source):
         raise RecordError(f"predictions have the columns {list(frame.columns)!r}, expected {expected!r}")
     frame = frame.sort_values("id", kind="stable", ignore_index=True)
     if len(frame) != n_test or frame["id"].duplicated().any() or frame["id"].isna().any():
@@ -241,4 +247,9 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
         labels=np.array([number[name] for name in frame["label"]], dtype=np.int64),
         probabilities=check_probabilities(frame[classes].to_numpy(), n_test, len(classes)),
         groups=tuple(None if pd.isna(group) else str(group) for group in frame["group"]),
+        sources=(
+            tuple(None if pd.isna(source) else str(source) for source in frame["source"])
+            if list(frame.columns) == with_source
+            else None
+        ),
     )

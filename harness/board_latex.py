@@ -19,6 +19,7 @@ from harness.board_tables import (
     section_table,
     seeds_table,
 )
+from harness.reliability_tables import reliability_tables
 
 if TYPE_CHECKING:
     from harness.boards import Board, Section
@@ -79,6 +80,7 @@ def _more(section: Section, where: str) -> list[str]:
     texts = pairs_text(section)
     tables = [
         (other_metrics_table(section), "other metrics", []),
+        *((table, title.lower(), below) for title, (table, below) in reliability_tables(section).items()),
         (seeds_table(section), "standard deviations over seeds", []),
         (pairs_table(section), "pairs", texts),
     ]

@@ -281,7 +281,7 @@ def _unfit(stated: np.ndarray, happened: np.ndarray) -> str | None:
     """Why no recalibration can be fitted to these probabilities, None where one can."""
     certain = int(((stated <= 0) | (stated >= 1)).sum())
     if certain:
-        return f"{certain} of {len(stated)} probabilities are 0 or 1, which have no logit"
+        return f"probabilities of 0 and 1 have no logit ({certain} of {len(stated)})"
     if happened.all() or not happened.any():
         return "the test part has one class"
     return None
