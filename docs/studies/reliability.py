@@ -116,7 +116,7 @@ SITES = {
     "10 groups alike, images": Sites((30,) * 10, (0.8,) * 10, grouped=False),
     "4 groups, one worse, images": Sites((50, 50, 50, 50), (0.9, 0.9, 0.9, 0.7), grouped=False),
     "4 groups alike, patients": Sites((20, 20, 20, 40), (0.8,) * 4, grouped=True),
-    "4 groups alike, few patients": Sites((6, 8, 10, 20), (0.8,) * 4, grouped=True),
+    "4 groups alike, few patients": Sites((10, 10, 12, 20), (0.8,) * 4, grouped=True),
     "4 groups, one worse, patients": Sites((20, 20, 20, 40), (0.9, 0.9, 0.9, 0.7), grouped=True),
 }
 

@@ -133,7 +133,7 @@ def test_a_name_never_leaves_the_folder(tmp_path, name):
 
 def test_markdown_tables_keep_their_columns_whatever_the_names(tmp_path):
     markdown = written(tmp_path, *nasty_records())[".md"]
-    ranks, others = tables_of(markdown)
+    ranks, others, *_ = tables_of(markdown)
     assert [{len(row) for row in table} for table in (ranks, others)] == [{9}, {6}]
     assert [len(ranks), len(others)] == [2 + 3, 2 + 2]
 
@@ -147,6 +147,8 @@ def test_nothing_in_a_name_becomes_markdown(tmp_path):
     assert [line for line in markdown.splitlines() if line.startswith("#")][1:] == [
         f"## Recipe {board_markdown.escaped(NASTY)}",
         "### Other metrics",
+        "### Worst group",
+        "### Calibration",
     ]
 
 
@@ -312,19 +314,19 @@ def test_what_is_not_comparable_is_shown_as_such(compared):
 
 def test_rows_without_a_rank_say_so_in_its_place(tmp_path):
     records = [record_of(GOOD), record_of(COIN, model__label="coin"), failed_record(model__label="f")]
-    table, _ = tables_of(written(tmp_path, *records)[".md"])
+    table, *_ = tables_of(written(tmp_path, *records)[".md"])
     assert [row[:2] for row in table[2:]] == [["1", "svm"], ["under-trained", "coin"], ["failed", "f"]]
 
 
 def test_a_row_from_scratch_says_so_in_its_name(tmp_path):
     weights = [{"network": "vgg16", "sha256": None, "reason": "no network"}]
-    table, _ = tables_of(written(tmp_path, record_of(GOOD, model__label="vgg16", weights=weights))[".md"])
+    table, *_ = tables_of(written(tmp_path, record_of(GOOD, model__label="vgg16", weights=weights))[".md"])
     assert table[2][1] == "vgg16, from scratch"
 
 
 def test_several_seeds_show_their_deviation_apart_from_the_interval(tmp_path):
     records = [record_of(GOOD, seed=0), record_of(BETTER, seed=1)]
-    ranks, _, seeds = tables_of(written(tmp_path, *records)[".md"])
+    ranks, *_, seeds = tables_of(written(tmp_path, *records)[".md"])
     assert ranks[2][2].startswith("92.50 [")
     assert seeds[0][:2] == ["Method", "Accuracy"]
     assert seeds[2][:2] == ["svm", "3.54"]
@@ -336,7 +338,7 @@ def test_one_seed_has_no_table_of_deviations(tmp_path):
 
 def test_every_number_stands_with_its_interval(tmp_path):
     """Wilson (1927) of 36 of 40 and of 18 of 20, by hand: .7695 to .9604 and .6990 to .9721."""
-    ranks, others = tables_of(written(tmp_path, record_of(GOOD))[".md"])
+    ranks, others, *_ = tables_of(written(tmp_path, record_of(GOOD))[".md"])
     assert ranks[2][4] == "90.00 [76.9, 96.0]"
     assert others[0][:4] == ["Method", "Precision", "Recall", "Spec."]
     assert others[2][2:4] == ["90.00 [69.9, 97.2]"] * 2
