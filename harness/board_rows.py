@@ -58,6 +58,7 @@ class Row:
     `test_images` counts the images one seed is tested on, `majority_share` is that of the largest
     class among them, `bound` the lower bound of the accuracy that has to exceed it (None: nobody knows).
     `reliability` is its calibration and its worst subgroup.
+    `short` is what tables call a method whose name is too long for them (`harness.board_names`).
     """
 
     method: str
@@ -72,6 +73,7 @@ class Row:
     bound: float | None = None
     reliability: Reliability | None = None
     notes: tuple[str, ...] = ()
+    short: str | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -91,6 +93,21 @@ class Row:
     def name(self) -> str:
         """What a reader calls it: the method, and whether it had no pretrained weights."""
         return f"{self.method}, from scratch" if self.from_scratch else self.method
+
+    @property
+    def shown(self) -> str:
+        """What a table calls it; `told` holds what is missing there."""
+        name = self.method if self.short is None else self.short
+        return f"{name}, from scratch" if self.from_scratch else name
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The notes of a table that calls the row `shown`."""
+        return (
+            self.notes
+            if self.short in (None, self.method)
+            else (f"{self.short} is {self.method}", *self.notes)
+        )
 
     @property
     def fit_seconds(self) -> float | None:
@@ -233,7 +250,7 @@ def _about_weights(manifest: Mapping[str, Any]) -> Iterable[str]:
     """Which pretrained networks a row rests on; of those that could not be had only if the model is silent."""
     told = {weights["network"] for weights in manifest["weights"]}
     backbone = manifest["model"]["parameters"].get("backbone")
-    if backbone is not None and backbone not in told | {SPLIT_NETWORK}:
+    if isinstance(backbone, str) and backbone not in told | {SPLIT_NETWORK}:
         yield f"features of {backbone}"
     for weights in manifest["weights"]:
         if is_stage(weights["network"]):

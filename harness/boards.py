@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
+from harness.board_names import shown_names
 from harness.board_pairs import Pairs
 from harness.board_reliability import reliability_of, sources_of
 from harness.board_rows import Row, rows_of
@@ -103,6 +104,7 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
         _section(recipe, [c for c in cells if c.entry.recipe == recipe], positive, sources)
         for recipe in sorted({c.entry.recipe for c in cells}, key=_recipe_order)
     )
+    sections = _named(sections)
     rows = [row for section in sections for row in section.rows]
     test = _test_counts(done, classes)
     protocol = kept[0].protocol
@@ -135,6 +137,15 @@ def _section(recipe: str, cells: Sequence[Cell], positive: str | None, sources: 
         for row in rows
     )
     return Section(recipe, tuple(whole), pairs)
+
+
+def _named(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The sections, each row with the name it has in tables."""
+    names = shown_names((row.label, row.method) for section in sections for row in section.rows)
+    return tuple(
+        replace(section, rows=tuple(replace(row, short=names[row.method]) for row in section.rows))
+        for section in sections
+    )
 
 
 def _dataset(cells: Sequence[Cell]) -> dict[str, Any]:

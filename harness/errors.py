@@ -19,6 +19,7 @@
     ├── StageError                a first stage that cannot be used
     ├── NothingMeasured           a function whose time says nothing: it did no work, or not the same
     ├── RecordError               a record that is damaged or cannot be written
+    │   └── Faulty                several of them, one line for each (harness.scoring)
     ├── StudyDamaged              a journal of tuning trials that is none
     ├── SealedPart                the test part, asked for while tuning
     ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)

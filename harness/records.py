@@ -105,8 +105,10 @@ class Record:
             )
         try:
             return pd.read_parquet(path)
-        except (OSError, ValueError) as error:  # pyarrow's errors are of these two
-            raise RecordError(f"record {self.key!r}: {PREDICTIONS} is no Parquet file: {error}") from error
+        except (OSError, ValueError, KeyError, NotImplementedError) as error:  # what pyarrow and pandas raise
+            raise RecordError(
+                f"record {self.key!r}: {PREDICTIONS} is no Parquet file of predictions: {error}"
+            ) from error
 
 
 def write_record(
@@ -157,11 +159,14 @@ def writable(folder: Path, option: str = "--out") -> Iterator[None]:
 def read_record(folder: Path) -> Record:
     """Return the record in `folder`. Raises `RecordError` naming it when it is damaged or of another schema."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"), parse_constant=_no_number)
+        json.dumps(
+            manifest, ensure_ascii=False
+        ).encode()  # half a character can be read, but not written again
         version, status = manifest["schema_version"], manifest["status"]
     except OSError as error:
         raise RecordError(f"record {folder.name!r}: no {MANIFEST}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(
             f"record {folder.name!r}: {MANIFEST} is damaged ({error}); delete the folder and run again"
         ) from error
@@ -175,6 +180,10 @@ def read_record(folder: Path) -> Record:
             "delete the folder and run again"
         )
     return Record(manifest, folder)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def read_records(runs: Path) -> list[Record]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.board_tables import NO_INTERVAL, NONE, Table
 from harness.intervals import LEVEL, Interval
 from harness.paired import ALPHA
+from harness.schemas import portable
 from harness.subgroups import FEWEST_IMAGES, FEWEST_PATIENTS, OTHER_SOURCES
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["reliability_cells", "reliability_json", "reliability_tables"]
 
-LONGEST_NAME = 40
+LONGEST_NAME = 32
 """Characters of a subgroup's name that a table shows; the JSON holds all of it."""
 
 
@@ -71,11 +72,13 @@ def _worst_group_text(section: Section) -> list[str]:
 
 def _calibration_table(section: Section) -> Table:
     """Return the calibration of each row that has any."""
-    table = Table(["Method", "Cal. error", "ECE", "by chance", "Slope", "Intercept"], frozenset({"Method"}))
+    table = Table(["Method", "Cal. error", "ECE (chance)", "Slope", "Intercept"], frozenset({"Method"}))
     for name, found in _of(section, lambda row: row.calibration):
         chance = NONE if found.ece_if_calibrated is None else f"{100 * found.ece_if_calibrated:.1f}"
-        values = [_estimate(found.error, 100), _estimate(found.ece, 100, bare=True), chance]
-        table.rows.append([name, *values, _estimate(found.slope), _estimate(found.intercept)])
+        ece = NONE if found.ece.value is None else f"{100 * found.ece.value:.1f} ({chance})"
+        table.rows.append(
+            [name, _estimate(found.error, 100), ece, _estimate(found.slope), _estimate(found.intercept)]
+        )
     return table
 
 
@@ -96,9 +99,9 @@ def _calibration_text(section: Section) -> list[str]:
     return [
         f"Calibration compares {what}. Cal. error (points) is the root mean square difference {over}, less what chance "
         "makes of it. ECE is the mean absolute difference, as papers report it: test parts of this size make it "
-        "large even of a perfectly calibrated model, 'by chance' by so much on average. Slope 1 and intercept 0 are "
-        "perfect: a slope below 1 says that the probabilities are too extreme, an intercept above 0 that they are "
-        "too low.",
+        "large even of a perfectly calibrated model, on average as large as the number beside it. Slope 1 and "
+        "intercept 0 are perfect: a slope below 1 says that the probabilities are too extreme, an intercept above 0 "
+        "that they are too low.",
         *_missing(found),
     ]
 
@@ -128,17 +131,15 @@ def _reason(estimate: Estimate) -> str | None:
 
 
 def _of(section: Section, part: Callable[[Reliability], Any]) -> list[tuple[str, Any]]:
-    return [(row.name, part(row.reliability)) for row in section.rows if row.reliability is not None]
+    return [(row.shown, part(row.reliability)) for row in section.rows if row.reliability is not None]
 
 
-def _estimate(estimate: Estimate, factor: int = 1, *, bare: bool = False) -> str:
+def _estimate(estimate: Estimate, factor: int = 1) -> str:
     """Percent with one decimal, or as it is with two; the interval with as many."""
     if estimate.value is None:
         return NONE
     digits = 1 if factor > 1 else 2
     value = f"{factor * estimate.value + 0.0:.{digits}f}"
-    if bare:
-        return value
     interval = estimate.interval
     if interval is None or interval.low is None or interval.high is None:
         return f"{value} {NO_INTERVAL}"
@@ -204,7 +205,7 @@ def _bounds(name: str, interval: Interval | None) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     """Nine digits of every number: the last ones differ between processors."""
     if isinstance(value, float):
-        return float(f"{value:.9g}")
+        return portable(value)
     if isinstance(value, Mapping):
         return {name: _rounded(inner) for name, inner in value.items()}
     return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from harness.cli import bench, boards, datasets, explain, models, pretrain, run, submit, tune, verify
+from harness.cli import (
+    bench,
+    boards,
+    datasets,
+    explain,
+    export,
+    models,
+    pretrain,
+    report,
+    run,
+    submit,
+    tune,
+    verify,
+)
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -29,10 +42,12 @@ pretrain.add_to(app)
 boards.add_to(app)
 bench.add_to(app)
 explain.add_to(app)
+report.add_to(app)
 submit.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
 verify.add_to(app)
+export.add_to(app)
 
 
 @app.callback(invoke_without_command=True)

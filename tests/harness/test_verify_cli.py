@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -288,8 +289,10 @@ def test_a_users_toml_table_is_judged_by_the_records(tmp_path):
     )
     found = tmp_path / "found.json"
     done = run(path, "--runs", str(tmp_path), "--json", str(found))
-    assert "| xDNN  | xdnn, quick | accuracy |" in done.output
-    table = json.loads(found.read_text("utf-8"))["tables"][0]
+    assert re.search(r"\| xDNN, ours xdnn, quick +\|.*\n\| - accuracy +\| +97.38 \|", done.output)
+    document = json.loads(found.read_text("utf-8"))
+    assert document["$schema"] == "urn:ct-harness:schema:verdicts:1"
+    table = document["tables"][0]
     assert [cell["verdict"] for cell in table["verdicts"][0]["cells"]] == ["REPRODUCED", "REPRODUCED"]
     assert table["rows"][0]["splits"][0]["fits"]["matrices"][0] == {"tp": 235, "fn": 11, "fp": 2, "tn": 248}
 
