@@ -105,6 +105,7 @@ def record(
         groups=[dataset.groups[row] for row in rows],
         classes=classes,
         probabilities=submission.probabilities,
+        sources=[dataset.samples[row].source for row in rows],
     )
     manifest = _manifest(submission, dataset, name, recipe, source, identity)
     return write_record(runs, digest_of(identity)[:32], manifest, predictions)

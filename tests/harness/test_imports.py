@@ -28,6 +28,7 @@ LAYERS = [
     ["harness.registry", "harness.download", "harness.unpacking"],
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
     ["harness.intervals", "harness.paired"],
+    ["harness.calibration", "harness.subgroups"],
     ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
     ["harness.stages", "harness.external"],
     [
@@ -52,13 +53,14 @@ LAYERS = [
         "harness.explanation_data",
     ],
     ["harness.board_draws", "harness.board_pairs", "harness.board_sides"],
+    ["harness.board_reliability"],
     ["harness.store", "harness.tuning", "harness.board_rows", "harness.comparisons"],
     ["harness.explanation_html", "harness.explanation_pictures"],
     ["harness.explanation_files"],
     ["harness.boards"],
     ["harness.verdicts", "harness.transfers"],
     ["harness.board_tables", "harness.execution", "harness.planning", "harness.tuning_pictures"],
-    ["harness.tuning_files", "harness.board_comparisons"],
+    ["harness.tuning_files", "harness.board_comparisons", "harness.reliability_tables"],
     ["harness.board_markdown", "harness.board_latex", "harness.runs", "harness.pretraining"],
     ["harness.verify_report", "harness.bench"],
     [
