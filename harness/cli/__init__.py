@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from harness.cli import bench, boards, datasets, explain, models, pretrain, run, submit, tune, verify
+from harness.cli import bench, boards, datasets, explain, figures, models, pretrain, run, submit, tune, verify
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -30,6 +30,7 @@ boards.add_to(app)
 bench.add_to(app)
 explain.add_to(app)
 submit.add_to(app)
+figures.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
 verify.add_to(app)

@@ -83,7 +83,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A paper: its file, what it says of itself, its figures; `problems` say what could not be read and why."""
+    """A paper: its file, what it says of itself, its figures; `problems` say what could not be read and why.
+
+    `left_out` names graphics that are not among the figures because no caption speaks of them.
+    """
 
     file: str
     pages: int
@@ -91,3 +94,4 @@ class Document:
     doi: str = ""
     figures: tuple[Figure, ...] = ()
     problems: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()

@@ -1,0 +1,273 @@
+"""One page as it is shown: its lines of text, its pictures, and where it is drawn on.
+
+Everything is in the frame that text is read in: page rotation applied, and a page whose text stands sideways
+turned upright (`Page.shown` leads back). Nothing is decoded or rendered here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.figures.boxes import area, intersection, overlaps, union, width
+from harness.figures.types import Box
+
+__all__ = ["Line", "Page", "Placed", "read_page"]
+
+MOST_PATHS = 20_000
+"""Beyond as many drawn paths a page's drawings are taken by their boxes alone, without colours and clips."""
+
+MOST_OPERATIONS = 1_000_000
+"""A page with more operations than this is not looked at further."""
+
+BOLD = re.compile(r"bold|black|heavy|semib|demi|[-,.]b$|\bbd\b|cmbx", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text. `font`, `size` and `bold` are those of most of its letters, `lead_*` those of its first."""
+
+    box: Box
+    text: str
+    size: float
+    font: str
+    bold: bool
+    lead_font: str
+    lead_bold: bool
+    block: int
+    upright: bool = True
+
+    @property
+    def words(self) -> int:
+        return len(self.text.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image where the page shows it. `matrix` takes the unit square to the page as shown, y downwards."""
+
+    box: Box
+    matrix: tuple[float, float, float, float, float, float]
+    number: int
+    width: int
+    height: int
+    bits: int
+    colours: str
+    mask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What stands on a page, in the frame of reading; `quarter_turns` (clockwise) made it of the page as shown."""
+
+    number: int
+    width: float
+    height: float
+    lines: tuple[Line, ...] = ()
+    images: tuple[Placed, ...] = ()
+    drawings: tuple[Box, ...] = ()
+    quarter_turns: int = 0
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def box(self) -> Box:
+        return 0.0, 0.0, self.width, self.height
+
+    def shown(self, box: Box) -> Box:
+        """Return a box of the frame of reading as one of the page as it is shown."""
+        size = (self.width, self.height)
+        for _ in range((4 - self.quarter_turns) % 4):
+            box, size = _turned(box, size[1]), (size[1], size[0])
+        return box
+
+
+def _turned(box: Box, old_height: float) -> Box:
+    """A box after a quarter turn clockwise of a page that was `old_height` high."""
+    x0, y0, x1, y1 = box
+    return old_height - y1, x0, old_height - y0, x1
+
+
+def read_page(page: Any) -> Page:
+    """Return what stands on a pymupdf page."""
+    operations = page.get_bboxlog()
+    number = page.number + 1
+    if len(operations) > MOST_OPERATIONS:
+        said = f"page {number}: {len(operations)} drawing operations, more than {MOST_OPERATIONS}; not looked at"
+        return Page(number, page.rect.width, page.rect.height, problems=(said,))
+    kinds = Counter(kind for kind, *_ in operations)
+    rotation = page.rotation_matrix
+    turns = 0
+    lines, directions = _lines(page, rotation)
+    if directions and (common := directions.most_common(1)[0])[0] % 2 and common[1] > 40:
+        turns = (4 - common[0]) % 4
+    images = tuple(_images(page, rotation)) if kinds["fill-image"] + kinds["fill-image-mask"] else ()
+    drawings = tuple(_drawings(page, operations, kinds))
+    shown = page.rect
+    drawings = tuple(_transformed(box, rotation) for box in drawings)
+    result = Page(number, shown.width, shown.height, tuple(lines), images, drawings)
+    return _upright(_on_page(result), turns)
+
+
+def _on_page(page: Page) -> Page:
+    lines = tuple(line for line in page.lines if overlaps(line.box, page.box))
+    images = tuple(image for image in page.images if overlaps(image.box, page.box))
+    drawn = (intersection(box, page.box) for box in page.drawings)
+    drawings = tuple(box for box in drawn if box[0] <= box[2] and box[1] <= box[3])
+    return Page(page.number, page.width, page.height, lines, images, drawings)
+
+
+def _upright(page: Page, turns: int) -> Page:
+    """Turn lines, pictures and drawings clockwise until most of the text is upright."""
+    boxes_of = lambda b, h: _turned(b, h)  # noqa: E731
+    for _ in range(turns):
+        lines = tuple(_with_box(line, boxes_of(line.box, page.height)) for line in page.lines)
+        images = tuple(_moved(image, boxes_of(image.box, page.height)) for image in page.images)
+        drawings = tuple(boxes_of(box, page.height) for box in page.drawings)
+        page = Page(
+            page.number, page.height, page.width, lines, images, drawings, page.quarter_turns + 1, page.problems
+        )
+    return page
+
+
+def _with_box(line: Line, box: Box) -> Line:
+    return Line(
+        box, line.text, line.size, line.font, line.bold, line.lead_font, line.lead_bold, line.block, not line.upright
+    )
+
+
+def _moved(image: Placed, box: Box) -> Placed:
+    return Placed(
+        box, image.matrix, image.number, image.width, image.height, image.bits, image.colours, image.mask
+    )
+
+
+def _transformed(box: Any, matrix: Any) -> Box:
+    import pymupdf
+
+    rect = pymupdf.Rect(box) * matrix
+    return rect.x0, rect.y0, rect.x1, rect.y1
+
+
+def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
+    """The lines of a page, and how many letters run in each of the four directions (quarter turns clockwise)."""
+    import pymupdf
+
+    flags = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
+    found: list[Line] = []
+    directions: Counter[int] = Counter()
+    for block in page.get_text("dict", flags=flags)["blocks"]:
+        pending: list[tuple[Box, list[Any], int]] = []
+        for line in block.get("lines", ()):
+            spans = [span for span in line["spans"] if span["text"].strip()]
+            if not spans:
+                continue
+            x, y = line["dir"]
+            x, y = x * rotation.a + y * rotation.c, x * rotation.b + y * rotation.d
+            turn = (0 if x >= 0 else 2) if abs(x) >= abs(y) else (1 if y > 0 else 3)
+            directions[turn] += sum(len(span["text"]) for span in spans)
+            boxes = [_transformed(span["bbox"], rotation) for span in spans]
+            pending.append((union(boxes), line["spans"], turn))
+        for box, spans, turn in _rejoined(pending):
+            found.append(_line(box, spans, turn, block["number"]))
+    return found, directions
+
+
+def _rejoined(pieces: list[tuple[Box, list[Any], int]]) -> Iterator[tuple[Box, list[Any], int]]:
+    """Join what the parser takes apart at wide spaces: neighbours on one baseline."""
+    last: tuple[Box, list[Any], int] | None = None
+    for piece in pieces:
+        if last is not None and _one_line(last, piece):
+            space = [] if str(last[1][-1]["text"]).endswith(" ") else [{**last[1][-1], "text": " "}]
+            last = (union([last[0], piece[0]]), [*last[1], *space, *piece[1]], last[2])
+            continue
+        if last is not None:
+            yield last
+        last = piece
+    if last is not None:
+        yield last
+
+
+def _one_line(a: tuple[Box, list[Any], int], b: tuple[Box, list[Any], int]) -> bool:
+    if a[2] or b[2]:
+        return False
+    high = min(a[0][3] - a[0][1], b[0][3] - b[0][1])
+    shared = min(a[0][3], b[0][3]) - max(a[0][1], b[0][1])
+    gap = b[0][0] - a[0][2]
+    return shared > 0.6 * high and -0.5 * high < gap < 1.6 * max(a[1][0]["size"], b[1][0]["size"])
+
+
+def _line(box: Box, spans: list[Any], turn: int, block: int) -> Line:
+    letters: Counter[tuple[str, float, bool]] = Counter()
+    lead = None
+    for span in spans:
+        bold = bool(span["flags"] & 16) or bool(BOLD.search(span["font"]))
+        weight = len(span["text"].strip())
+        if weight:
+            letters[span["font"], round(span["size"], 1), bold] += weight
+            lead = lead or (span["font"], bold)
+    (font, size, bold), _ = letters.most_common(1)[0]
+    text = "".join(span["text"] for span in spans).strip()
+    assert lead is not None
+    return Line(box, text, size, font, bold, lead[0], lead[1], block, turn == 0)
+
+
+def _images(page: Any, rotation: Any) -> Iterator[Placed]:
+    import pymupdf
+
+    for info in page.get_image_info():
+        matrix = pymupdf.Matrix(info["transform"]) * rotation
+        yield Placed(
+            _transformed(info["bbox"], rotation),
+            tuple(matrix),
+            info["number"],
+            info["width"],
+            info["height"],
+            info["bpc"],
+            info["cs-name"],
+            bool(info.get("has-mask", False)),
+        )
+
+
+def _drawings(page: Any, operations: list[Any], kinds: Counter[str]) -> Iterator[Box]:
+    """Boxes of what is drawn and can be seen; shadings too."""
+    paths = kinds["fill-path"] + kinds["stroke-path"]
+    if kinds["fill-shade"] or paths > MOST_PATHS:
+        wanted = ("fill-path", "stroke-path", "fill-shade") if paths > MOST_PATHS else ("fill-shade",)
+        whole = 0.9 * area(tuple(page.cropbox))
+        yield from (box for kind, box, *_ in operations if kind in wanted and area(box) < whole)
+    if 0 < paths <= MOST_PATHS:
+        yield from _seen_paths(page)
+
+
+def _seen_paths(page: Any) -> Iterator[Box]:
+    """Boxes of drawn paths inside their clips, but not white ones and not backgrounds of the whole page."""
+    clips: list[tuple[int, Box]] = []
+    whole = 0.9 * area(tuple(page.cropbox))
+    for path in page.get_cdrawings(extended=True):
+        level = path.get("level", 0)
+        while clips and clips[-1][0] >= level:
+            clips.pop()
+        if path["type"] == "clip":
+            box = tuple(path["scissor"])
+            clips.append((level, intersection(box, clips[-1][1]) if clips else box))
+            continue
+        if path["type"] == "group" or not _visible(path):
+            continue
+        box = tuple(path["rect"])
+        half = (path.get("width") or 0.0) / 2 if "s" in path["type"] else 0.0
+        if clips:
+            box = intersection(box, clips[-1][1])
+        if box[0] - half <= box[2] + half and box[1] - half <= box[3] + half and area(box) < whole:
+            yield box[0] - half, box[1] - half, box[2] + half, box[3] + half
+
+
+def _visible(path: dict[str, Any]) -> bool:
+    fill, stroke = path.get("fill"), path.get("color")
+    filled = "f" in path["type"] and fill is not None and min(fill) < 0.98 and path.get("fill_opacity", 1) > 0.02
+    stroked = (
+        "s" in path["type"] and stroke is not None and min(stroke) < 0.98 and path.get("stroke_opacity", 1) > 0.02
+    )
+    return filled or stroked
