@@ -66,7 +66,7 @@ def _read(path: Path, out: Path, stem: str) -> tuple[dict[str, Any], bool]:
     try:
         return as_json(read_document(path, out, stem=stem)), False
     except Unopened as error:
-        return as_json(Document(str(path), 0, problems=(str(error),))), True
+        return as_json(Document(str(path), 0, problems=(error.reason,))), True
 
 
 def score(

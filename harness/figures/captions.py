@@ -45,7 +45,7 @@ def captions_of(layouts: Sequence[Layout], style: Style) -> list[Found]:
     best: dict[tuple[str, bool], float] = {}
     for one in kept:
         best[one.key] = max(best.get(one.key, 0.0), one.strength)
-    return [one for one in kept if one.strength >= min(best[one.key] - 1.0, 3.5)]
+    return [one for one in kept if one.label.bare or one.strength >= min(best[one.key] - 1.0, 3.5)]
 
 
 def tables_of(layout: Layout) -> list[tuple[int, ...]]:
@@ -90,9 +90,11 @@ def _strength(layout: Layout, number: int, label: Label, body: Sequence[int], st
         strength += 1.0
     if abs(rest.size - style.size) >= 0.4 or rest.font not in style.fonts:
         strength += 1.0
-    if label.text[:2].isupper() or label.bare:
+    if label.text[:2].isupper():
         strength += 0.5
-    if label.text[:1].islower():
+    if label.bare:
+        strength += 1.5
+    if label.text[:1].islower() and not label.text.lower().startswith("efig"):
         strength -= 2.0
     strength += 0.8 if _opens(layout, number) else -1.5
     if not label.end and _VERB.match(label.rest):
@@ -194,7 +196,11 @@ def _new_text(layout: Layout, n: int, last: Line, first: int, taken: Sequence[in
     if plain and ended and not {line.font, line.lead_font} & _fonts(lines, first, taken):
         return True
     indent = line.box[0] - (body or lines[first]).box[0]
-    return ended and short and line.block != last.block and (abs(indent) > 0.8 * line.size or line.box[3] - last.box[3] > 1.5 * line.size)
+    centred = abs((span[1] - line.box[2]) - (line.box[0] - span[0])) < line.size
+    if ended and indent > 0.8 * line.size and (short or (len(taken) >= 1 and not centred)):
+        return True
+    apart = abs(indent) > 0.8 * line.size or line.box[3] - last.box[3] > 1.5 * line.size
+    return ended and short and line.block != last.block and apart
 
 
 def _fonts(lines: Sequence[Line], first: int, taken: Sequence[int]) -> set[str]:

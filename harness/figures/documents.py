@@ -12,7 +12,7 @@ from harness.figures.apart import Match, joined_apart, orphans_on
 from harness.figures.captions import Found, captions_of, tables_of
 from harness.figures.figure_files import file_stem, picture_name, write_picture
 from harness.figures.layout import Layout, Style, layouts_of, style_of
-from harness.figures.limits import TooLarge, check_page
+from harness.figures.limits import TooLarge, broken, check_page
 from harness.figures.mentions import cited_in, citing, paragraphs_of
 from harness.figures.pages import Page, read_page
 from harness.figures.pairing import PRIOR, SIDES, Pair, Situation, pairs_on
@@ -30,8 +30,16 @@ Describe = Callable[[Figure, "np.ndarray"], Figure]
 """Adds panels and the CT decision to a figure, given its pixels."""
 
 
+FEW = 4
+"""A page with no more lines of running text than this is one of figures."""
+
+
 class Unopened(DataError):
-    """A PDF of which nothing can be read; `str()` names it and the reason."""
+    """A PDF of which nothing can be read; `str()` names it and the reason, `reason` is that alone."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{str(path)!r}: {reason}")
+        self.reason = reason
 
 
 def figures_extra() -> Any:
@@ -65,18 +73,23 @@ def _opened(path: Path) -> Any:
     pymupdf = figures_extra()
     try:
         if path.stat().st_size == 0:
-            raise Unopened(f"{str(path)!r}: the file is empty")
+            raise Unopened(path, "the file is empty")
         document = pymupdf.open(path, filetype="pdf")
     except OSError as error:
-        raise Unopened(f"{str(path)!r}: cannot be opened: {error.strerror or error}") from error
-    except (RuntimeError, ValueError) as error:
-        raise Unopened(f"{str(path)!r}: not a PDF that can be read: {_said(error)}") from error
-    if document.needs_pass:
+        raise Unopened(path, f"cannot be opened: {error.strerror or error}") from error
+    except broken() as error:
+        raise Unopened(path, f"not a PDF that can be read: {_said(error)}") from error
+    try:
+        if document.needs_pass:
+            raise Unopened(path, "is encrypted and asks for a password; save it without one")
+        if document.page_count == 0:
+            raise Unopened(path, "has no pages")
+    except broken() as error:
         document.close()
-        raise Unopened(f"{str(path)!r}: is encrypted and asks for a password; save it without one")
-    if document.page_count == 0:
+        raise Unopened(path, f"not a PDF that can be read: {_said(error)}") from error
+    except Unopened:
         document.close()
-        raise Unopened(f"{str(path)!r}: has no pages")
+        raise
     return document
 
 
@@ -123,7 +136,7 @@ class _Reading:
         except TooLarge as error:
             self.problems.append(f"page {number + 1}: {error}; not looked at")
             return None
-        except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AssertionError, UnicodeError) as error:
+        except broken() as error:
             self.problems.append(f"page {number + 1}: cannot be read: {_said(error)}")
             return None
         self.problems += found.problems
@@ -149,7 +162,7 @@ class _Reading:
         page = layouts[match.page].page
         try:
             picture = picture_of(self.opened, self.opened.load_page(match.page - 1), page, match.pair)
-        except (TooLarge, RuntimeError, ValueError, TypeError, MemoryError, OSError) as error:
+        except (TooLarge, *broken()) as error:
             self.problems.append(f"{name} (page {match.page}): no picture: {_said(error)}")
             return None
         image = write_picture(self.out, picture_name(self.stem, match.page, picture, self.taken), picture)
@@ -187,20 +200,21 @@ def _matched(
         atoms = atoms_of(layout, decorated, [found.lines[0] for found in own])
         situations.append(Situation(layout, own, tables_of(layout) if atoms else [], atoms))
     first = [pairs_on(one) for one in situations]
-    prior = _habit([pair.side for pairs in first for pair in pairs])
+    prior = _habit([pair.side for pairs, _ in first for pair in pairs])
     if prior != PRIOR:
         situations = [replace(one, prior=prior) for one in situations]
         first = [pairs_on(one) for one in situations]
     paired, lonely, orphans = [], [], []
-    for one, pairs in zip(situations, first, strict=True):
+    for one, (pairs, tables) in zip(situations, first, strict=True):
         number = one.layout.page.number
         paired += [Match(number, pair, one.captions[pair.caption], _confidence(pair, one)) for pair in pairs]
         have = {pair.caption for pair in pairs}
         lonely += [found for k, found in enumerate(one.captions) if k not in have]
-        orphans += [(number, pair) for pair in orphans_on(one.layout, one.atoms, pairs, one.captions)]
+        orphans += [(number, pair) for pair in orphans_on(one.layout, one.atoms, [*pairs, *tables], one.captions)]
     if not captions:
         return [Match(page, pair, None, 0.0) for page, pair in orphans], [], []
-    return joined_apart(_one_a_name(paired), lonely, orphans)
+    bare = {one.layout.page.number for one in situations if len(one.layout.lines("prose")) <= FEW}
+    return joined_apart(_one_a_name(paired), lonely, orphans, bare)
 
 
 def _habit(sides: Sequence[str]) -> dict[str, float]:

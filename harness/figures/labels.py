@@ -48,10 +48,11 @@ class Label:
 
     @property
     def bare(self) -> bool:
-        return not self.rest.strip(" .:|)]—–-") or bool(_ELSEWHERE.match(self.rest))
+        return not self.rest.strip(" .:|)]—–-") or bool(_ELSEWHERE.match(self.rest) or _FILE.fullmatch(self.rest))
 
 
 _ELSEWHERE = re.compile(r"[\s.:|(]*(?:see (?:next|following|previous|facing) page|caption|legend)", re.IGNORECASE)
+_FILE = re.compile(r"\W*(?:tiff?|eps|pdf|png|jpe?g|pptx?)\W*", re.IGNORECASE)
 
 
 def label_at_start(text: str) -> Label | None:

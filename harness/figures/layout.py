@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from harness.figures.boxes import across, area, share_inside, union, width
@@ -68,7 +69,8 @@ def style_of(pages: Sequence[Page]) -> Style:
 def _pitch(pages: Sequence[Page], size: float) -> float:
     steps: Counter[float] = Counter()
     for page in pages:
-        for above, below in zip(page.lines, page.lines[1:], strict=False):
+        long = [line for line in page.lines if line.words >= 3]  # the numbers of lines stand between them
+        for above, below in pairwise(long):
             step = below.box[3] - above.box[3]
             same = abs(above.size - size) <= 0.5 and abs(below.size - size) <= 0.5
             if same and 0.8 * size < step < 3 * size and abs(above.box[0] - below.box[0]) < 2 * size:
@@ -84,11 +86,12 @@ def layouts_of(pages: Sequence[Page], style: Style) -> list[Layout]:
 
 def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
     """Numbers of lines that stand at the top or bottom of several pages, the same but for digits."""
-    by_text: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
-    by_place: defaultdict[tuple[int, float, str], set[int]] = defaultdict(set)
+    by_text: defaultdict[tuple[object, ...], set[int]] = defaultdict(set)
+    by_place: defaultdict[tuple[object, ...], set[int]] = defaultdict(set)
     for page in pages:
         for line in _at_the_ends(page):
-            by_text[_undated(line.text), round(line.box[1] / 4)].add(page.number)
+            for key in _marks(line, page):
+                by_text[key].add(page.number)
             by_place[round(line.box[1]), line.size, line.font].add(page.number)
     often = max(3, len(pages) // 4)
     found: dict[int, set[int]] = {page.number: set() for page in pages}
@@ -97,25 +100,30 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
         for number, line in enumerate(page.lines):
             if id(line) not in ends:
                 continue
-            key = (round(line.box[1]), line.size, line.font)
-            words, step = _undated(line.text), round(line.box[1] / 4)
-            places = {n for near in (-1, 0, 1) for n in by_text.get((words, step + near), ())}
-            repeated = len(places) >= 2 and len(words) >= 4
-            very_end = line.box[3] < 0.08 * page.height or line.box[1] > 0.92 * page.height
+            repeated = any(len(by_text[key]) >= 2 for key in _marks(line, page))
             alone = line.text.strip("-–— ").isdigit() and line.size >= 6
-            if repeated or (very_end and (alone or len(by_place[key]) >= often)):
+            usual = len(by_place[round(line.box[1]), line.size, line.font]) >= often
+            if repeated or (_at_the_edge(line, page) and (alone or usual)):
                 found[page.number].add(number)
     return found
+
+
+def _marks(line: Line, page: Page) -> Iterator[tuple[object, ...]]:
+    """What a running head has in common on several pages: words and height, and away from the edge the place."""
+    words = re.sub(r"[\d\W]+", "", line.text).lower()
+    if len(words) >= 4:
+        across_page = None if _at_the_edge(line, page) else round(line.box[0] / 3)
+        yield from ((words, round(line.box[1] / 4) + near, across_page) for near in (0, 1))
+
+
+def _at_the_edge(line: Line, page: Page) -> bool:
+    return line.box[3] < 0.08 * page.height or line.box[1] > 0.92 * page.height
 
 
 def _at_the_ends(page: Page) -> Iterator[Line]:
     top, bottom = MARGIN * page.height, (1 - MARGIN) * page.height
     ends = (line for line in page.lines if line.box[3] < top or line.box[1] > bottom)
     return (line for line in ends if label_at_start(line.text) is None)
-
-
-def _undated(text: str) -> str:
-    return re.sub(r"[\d\W]+", "", text).lower()
 
 
 def _layout(page: Page, style: Style, furniture: set[int]) -> Layout:
@@ -203,7 +211,3 @@ def _is_heading(line: Line, style: Style, edges: Counter[int]) -> bool:
     at_edge = any(edges[round(line.box[0]) + step] for step in (-2, -1, 0, 1, 2))
     worded = bool(re.search(r"[A-Za-z]{4}", line.text)) and line.words <= 14
     return line.upright and stands_out and at_edge and worded and line.size >= style.size - 0.6
-
-
-def boxes(lines: Iterable[Line]) -> list[Box]:
-    return [line.box for line in lines]

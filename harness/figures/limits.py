@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import Any
 
-__all__ = ["MOST_PIXELS", "TooLarge", "check_page", "declared_pixels"]
+__all__ = ["MOST_PIXELS", "TooLarge", "broken", "check_page", "declared_pixels"]
 
 MOST_PIXELS = 120_000_000
 """Pixels of one image: a large figure of 1200 dpi has 80 million."""
@@ -16,6 +16,14 @@ MOST_CONTENT = 200_000_000
 
 SAFE_RAW = MOST_CONTENT // 1032
 """Deflate packs at most 1032 to 1, so that shorter streams need not be tried."""
+
+
+def broken() -> tuple[type[Exception], ...]:
+    """Return what PyMuPDF raises on broken files: its own errors, and Python's from what it made of them."""
+    from pymupdf import mupdf
+
+    python = (ArithmeticError, AssertionError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+    return (*python, mupdf.FzErrorBase)
 
 
 class TooLarge(Exception):  # noqa: N818

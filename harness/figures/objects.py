@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.figures.limits import MOST_PIXELS, TooLarge, declared_pixels
+from harness.figures.limits import MOST_PIXELS, TooLarge, broken, declared_pixels
 from harness.figures.pages import Placed
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def object_pixels(document: Any, page: Any, image: Placed, xref: int) -> np.ndar
         pixels = _pixmap_pixels(pymupdf.Pixmap(document, xref))
         mask = _mask_object(document, xref)
         return pixels if mask is None else _on_white(pixels, _pixmap_pixels(pymupdf.Pixmap(document, mask)))
-    except (RuntimeError, ValueError, TypeError, IndexError, OSError) as error:
+    except broken() as error:
         raise Unreadable(str(error)) from error
 
 

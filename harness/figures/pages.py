@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.figures.boxes import area, intersection, overlaps, union, width
@@ -28,7 +28,10 @@ BOLD = re.compile(r"bold|black|heavy|semib|demi|[-,.]b$|\bbd\b|cmbx", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text. `font`, `size` and `bold` are those of most of its letters, `lead_*` those of its first."""
+    """A line of text. `font`, `size` and `bold` are those of most of its letters, `lead_*` those of its first.
+
+    `turn` is its direction in quarter turns clockwise.
+    """
 
     box: Box
     text: str
@@ -38,7 +41,11 @@ class Line:
     lead_font: str
     lead_bold: bool
     block: int
-    upright: bool = True
+    turn: int = 0
+
+    @property
+    def upright(self) -> bool:
+        return self.turn == 0
 
     @property
     def words(self) -> int:
@@ -47,7 +54,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image where the page shows it. `matrix` takes the unit square to the page as shown, y downwards."""
+    """An image where the page shows it. `matrix` takes the unit square to the page as shown, y downwards.
+
+    `stored` are the bytes it is packed in, by which images of one size differ.
+    """
 
     box: Box
     matrix: tuple[float, float, float, float, float, float]
@@ -57,6 +67,7 @@ class Placed:
     bits: int
     colours: str
     mask: bool = False
+    stored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,32 +127,25 @@ def _on_page(page: Page) -> Page:
     images = tuple(image for image in page.images if overlaps(image.box, page.box))
     drawn = (intersection(box, page.box) for box in page.drawings)
     drawings = tuple(box for box in drawn if box[0] <= box[2] and box[1] <= box[3])
-    return Page(page.number, page.width, page.height, lines, images, drawings)
+    return replace(page, lines=lines, images=images, drawings=drawings)
 
 
 def _upright(page: Page, turns: int) -> Page:
     """Turn lines, pictures and drawings clockwise until most of the text is upright."""
-    boxes_of = lambda b, h: _turned(b, h)  # noqa: E731
+    upright = 4 - turns
     for _ in range(turns):
-        lines = tuple(_with_box(line, boxes_of(line.box, page.height)) for line in page.lines)
-        images = tuple(_moved(image, boxes_of(image.box, page.height)) for image in page.images)
-        drawings = tuple(boxes_of(box, page.height) for box in page.drawings)
-        page = Page(
-            page.number, page.height, page.width, lines, images, drawings, page.quarter_turns + 1, page.problems
+        high = page.height
+        page = replace(
+            page,
+            width=high,
+            height=page.width,
+            lines=tuple(replace(line, box=_turned(line.box, high)) for line in page.lines),
+            images=tuple(replace(image, box=_turned(image.box, high)) for image in page.images),
+            drawings=tuple(_turned(box, high) for box in page.drawings),
+            quarter_turns=page.quarter_turns + 1,
         )
-    return page
-
-
-def _with_box(line: Line, box: Box) -> Line:
-    return Line(
-        box, line.text, line.size, line.font, line.bold, line.lead_font, line.lead_bold, line.block, not line.upright
-    )
-
-
-def _moved(image: Placed, box: Box) -> Placed:
-    return Placed(
-        box, image.matrix, image.number, image.width, image.height, image.bits, image.colours, image.mask
-    )
+    lines = tuple(replace(line, turn=(line.turn - upright) % 4) for line in page.lines)
+    return replace(page, lines=lines)
 
 
 def _transformed(box: Any, matrix: Any) -> Box:
@@ -211,7 +215,7 @@ def _line(box: Box, spans: list[Any], turn: int, block: int) -> Line:
     (font, size, bold), _ = letters.most_common(1)[0]
     text = "".join(span["text"] for span in spans).strip()
     assert lead is not None
-    return Line(box, text, size, font, bold, lead[0], lead[1], block, turn == 0)
+    return Line(box, text, size, font, bold, lead[0], lead[1], block, turn)
 
 
 def _images(page: Any, rotation: Any) -> Iterator[Placed]:
@@ -228,6 +232,7 @@ def _images(page: Any, rotation: Any) -> Iterator[Placed]:
             info["bpc"],
             info["cs-name"],
             bool(info.get("has-mask", False)),
+            info["size"],
         )
 
 

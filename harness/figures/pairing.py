@@ -14,7 +14,7 @@ from harness.figures.boxes import across, area, distance, height, iou, overlaps,
 from harness.figures.captions import Found
 from harness.figures.layout import Layout
 from harness.figures.pages import Line
-from harness.figures.regions import FARTHEST, SMALLEST, Atom, grown_from, obstacles_of, with_labels
+from harness.figures.regions import FARTHEST, SMALLEST, Atom, grown_from, obstacles_of, with_labels, without_edges
 from harness.figures.types import Box
 
 __all__ = ["Pair", "Situation", "pairs_on"]
@@ -55,8 +55,8 @@ class Situation:
         return own + [union(lines[n].box for n in table) for table in self.tables]
 
 
-def pairs_on(situation: Situation) -> list[Pair]:
-    """Return the figures of a page with their captions, tables left out."""
+def pairs_on(situation: Situation) -> tuple[list[Pair], list[Pair]]:
+    """Return the figures of a page with their captions, and its tables (numbered after the figures)."""
     boxes = situation.boxes()
     numbers = [n for found in situation.captions for n in found.lines]
     numbers += [n for table in situation.tables for n in table]
@@ -67,7 +67,8 @@ def pairs_on(situation: Situation) -> list[Pair]:
         options.append(sorted((one for one in made if one), key=lambda one: -one.score))
     chosen = _best(options)
     labels = _label_lines(situation, numbers)
-    return [_finished(pair, labels, obstacles) for pair in chosen if pair.caption < len(situation.captions)]
+    tables = [pair for pair in chosen if pair.caption >= len(situation.captions)]
+    return [_finished(pair, labels, obstacles) for pair in chosen if pair not in tables], tables
 
 
 def _label_lines(situation: Situation, captions: Sequence[int]) -> list[Line]:
@@ -77,8 +78,9 @@ def _label_lines(situation: Situation, captions: Sequence[int]) -> list[Line]:
 
 
 def _finished(pair: Pair, labels: Sequence[Line], obstacles: Sequence[Box]) -> Pair:
-    box, count = with_labels(pair.box, labels, obstacles)
-    return Pair(pair.caption, pair.side, box, pair.atoms, count, pair.score)
+    atoms = without_edges(pair.atoms)
+    box, count = with_labels(union(atom.box for atom in atoms), labels, obstacles)
+    return Pair(pair.caption, pair.side, box, atoms, count, pair.score)
 
 
 def _proposal(situation: Situation, boxes: Sequence[Box], obstacles: Sequence[Box], caption: int, side: str) -> Pair | None:

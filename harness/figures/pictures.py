@@ -6,16 +6,16 @@ as a reader sees them: soft masks on white, CMYK and Lab turned to RGB, flips an
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.figures.boxes import area, iou, intersection, overlaps, union
+from harness.figures.boxes import area, grown, intersection, iou, overlaps, share_inside, union
 from harness.figures.limits import MOST_PIXELS, TooLarge
 from harness.figures.objects import Unreadable, found_object, object_pixels, original_jpeg
 from harness.figures.pages import Page, Placed
 from harness.figures.pairing import Pair
+from harness.figures.regions import Atom
 from harness.figures.types import Box, Kind
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ __all__ = ["Picture", "picture_of"]
 RENDERED_DPI = 300
 MOST_RENDERED = 40_000_000
 """Pixels of a rendered figure: 300 dpi of a page are 9 million."""
+
+MOST_LAID_OVER = 12
+"""Letters of panels and arrows on an image; more drawing than that is a drawing with a picture in it."""
 
 WHITE = 250
 """Ink is what is darker than this in any channel."""
@@ -52,13 +55,20 @@ def picture_of(document: Any, page: Any, layout_page: Page, pair: Pair) -> Pictu
     objects = tuple(dict.fromkeys(xref for xref in (found_object(document, page, one) for one in images) if xref))
     _check_sizes(document, images, objects)
     box = layout_page.shown(pair.box)
-    plain = not drawn and not pair.labels and images
+    plain = bool(images) and (not (drawn or pair.labels) or _laid_over(pair, images, drawn))
     if plain:
         made = _from_objects(document, page, layout_page, images, objects)
         if made is not None:
             return made
     kind: Kind = "vector" if not images else "raster" if plain and len(images) == 1 else "tiled" if plain else "mixed"
     return _rendered(page, box, kind, objects, [(one, layout_page.shown(one.box)) for one in images])
+
+
+def _laid_over(pair: Pair, images: Sequence[Placed], drawn: Sequence[Atom]) -> bool:
+    """Whether a few letters and marks on one image are all there is besides it: then the image is the figure."""
+    inside = all(share_inside(atom.box, grown(images[0].box, 2.0)) >= 1.0 for atom in drawn)
+    few = pair.labels <= MOST_LAID_OVER and sum(atom.drawn for atom in drawn) <= MOST_LAID_OVER
+    return len(images) == 1 and inside and few and share_inside(pair.box, grown(images[0].box, 3.0)) > 0.995
 
 
 def _check_sizes(document: Any, images: Sequence[Placed], objects: Sequence[int]) -> None:
@@ -94,7 +104,7 @@ def _single(document: Any, page: Any, image: Placed, box: Box, objects: tuple[in
     if jpeg is not None:
         return Picture(jpeg.pixels, box, "raster", objects, jpeg.data)
     pixels = turned(object_pixels(document, page, image, objects[0] if objects else 0), turn)
-    return Picture(pixels, box, "raster", objects)
+    return Picture(_greyed(pixels), box, "raster", objects)
 
 
 def orientation(image: Placed) -> tuple[bool, bool, bool]:
@@ -140,14 +150,27 @@ def _joined(
     if lying or not even or any(image.mask for image in images) or width * height > MOST_PIXELS:
         return None
     canvas = np.full((height, width, 3), 255, dtype=np.uint8)
+    covered = np.zeros((height, width), dtype=bool)
     for image, box in zip(images, boxes, strict=True):
         xref = found_object(document, page, image)
         tile = _rgb(turned(object_pixels(document, page, image, xref), orientation(image)))
         x = min(max(0, round((box[0] - whole[0]) * scale)), width)
         y = min(max(0, round((box[1] - whole[1]) * scale)), height)
         part = tile[: height - y, : width - x]
-        canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+        place = canvas[y : y + part.shape[0], x : x + part.shape[1]]
+        np.minimum(place, part, out=place)  # tiles share an edge of pixels that fades to white in one of them
+        covered[y : y + part.shape[0], x : x + part.shape[1]] = True
+    _close_seams(canvas, covered)
     return Picture(_greyed(canvas), whole, "tiled", objects)
+
+
+def _close_seams(canvas: np.ndarray, covered: np.ndarray) -> None:
+    """Fill the lines of one pixel that rounding left between two tiles with the pixels before them."""
+    for axis in (0, 1):
+        pixels, known = canvas.swapaxes(0, axis), covered.swapaxes(0, axis)
+        seam = ~known[1:-1] & known[:-2] & known[2:]
+        pixels[1:-1][seam] = pixels[:-2][seam]
+        known[1:-1] |= seam
 
 
 def _scale(image: Placed, box: Box) -> tuple[float, float]:

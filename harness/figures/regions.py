@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from harness.figures.boxes import area, distance, grown, height, overlaps, share_inside, union, width
 from harness.figures.layout import Layout
-from harness.figures.pages import Line, Page
+from harness.figures.pages import Line, Page, Placed
 from harness.figures.types import Box
 
-__all__ = ["Atom", "atoms_of", "decoration", "grown_from", "obstacles_of", "with_labels"]
+__all__ = ["Atom", "atoms_of", "decoration", "grown_from", "obstacles_of", "with_labels", "without_edges"]
 
 CELL = 2.0
 """Drawings nearer than about two of these points are one piece."""
@@ -21,6 +21,10 @@ FARTHEST = 0.13
 
 SMALLEST = 12.0
 """A piece of fewer points across is no figure by itself."""
+
+
+THIN = 5.0
+"""Bars of fewer points beside an image are what is left of a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,22 @@ class Atom:
 
 
 def decoration(pages: Sequence[Page]) -> set[tuple[int, ...]]:
-    """Return the places (rounded boxes) of graphics that come back on several pages: logos, heads, frames."""
+    """Return the marks (`mark_of`) of graphics that come back on several pages: logos, heads, frames."""
     seen: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)
     for page in pages:
-        for box in {place_of(box) for box in (*(image.box for image in page.images), *page.drawings)}:
-            seen[box].add(page.number)
+        marks = {mark_of(image) for image in page.images} | {mark_of(box) for box in page.drawings}
+        for mark in marks:
+            seen[mark].add(page.number)
     least = 2 if len(pages) <= 8 else 3
-    return {place for place, numbers in seen.items() if len(numbers) >= least}
+    return {mark for mark, numbers in seen.items() if len(numbers) >= least}
 
 
-def place_of(box: Box) -> tuple[int, ...]:
-    return tuple(round(value / 2) for value in box)
+def mark_of(graphic: Placed | Box) -> tuple[int, ...]:
+    """Return what tells a piece of graphics from others: its place, and for an image its size and bytes too."""
+    if isinstance(graphic, Placed):
+        place = tuple(round(value / 2) for value in graphic.box)
+        return (*place, graphic.width, graphic.height, graphic.stored)
+    return tuple(round(value / 2) for value in graphic)
 
 
 def atoms_of(layout: Layout, decorated: set[tuple[int, ...]], captions: Sequence[int] = ()) -> list[Atom]:
@@ -59,13 +68,13 @@ def atoms_of(layout: Layout, decorated: set[tuple[int, ...]], captions: Sequence
     pieces = []
     for number, image in enumerate(page.images):
         big = area(image.box) > 0.1 * area(page.box)
-        known = place_of(image.box) in decorated and not big
+        known = mark_of(image) in decorated and not big
         if not known and area(image.box) > 9 and not (area(image.box) > whole and _holding(image.box, prose) >= 3):
             pieces.append(Atom(image.box, number))
     drawn = [
         box
         for box in page.drawings
-        if not (place_of(box) in decorated and (_in_margin(box, page) or _is_rule(box)))
+        if not (mark_of(box) in decorated and (_in_margin(box, page) or _is_rule(box)))
         and not (area(box) > 0.01 * area(page.box) and _holding(box, prose) >= 3)
         and not any(share_inside(name, box) > 0.9 or _passing(box, name) for name in names)
     ]
@@ -114,13 +123,13 @@ def _clusters(drawn: Sequence[Box], page: Page) -> list[Atom]:
 
 
 def obstacles_of(layout: Layout, captions: Iterable[int]) -> list[Box]:
-    """Return the boxes that no figure reaches over: prose, headings, captions, furniture."""
+    """Return the boxes that no figure reaches over: prose, headings, captions."""
     chosen = set(captions)
     lines = zip(layout.page.lines, layout.roles, strict=True)
     return [
         grown(line.box, -1.0, -min(2.0, 0.2 * height(line.box)))
         for number, (line, role) in enumerate(lines)
-        if number in chosen or role in ("prose", "heading", "furniture")
+        if number in chosen or role in ("prose", "heading")
     ]
 
 
@@ -143,6 +152,13 @@ def grown_from(seed: Sequence[Atom], atoms: Sequence[Atom], obstacles: Sequence[
         else:
             break
     return taken
+
+
+def without_edges(atoms: Sequence[Atom]) -> tuple[Atom, ...]:
+    """Return a figure's pieces without the bars beside its images, where there is no other drawing."""
+    images = tuple(atom for atom in atoms if atom.image is not None)
+    bars = all(min(width(atom.box), height(atom.box)) < THIN for atom in atoms if atom.image is None)
+    return images if images and bars else tuple(atoms)
 
 
 def with_labels(box: Box, labels: Sequence[Line], obstacles: Sequence[Box]) -> tuple[Box, int]:
