@@ -15,7 +15,7 @@ _EXTRA = (
     r"supplementa(?:ry|l)|suppl?\.?|supporting(?:\s+information)?|extended\s+data|additional|appendix|online|web"
 )
 _WORD = r"figures?|figs?\b\.?|fıg\.?|ﬁgures?|ﬁgs?\b\.?|scheme|plate|chart"
-_NUMBER = r"(?:[A-Z]{1,2}[\s.\-–]?)?\d{1,3}(?:[.\-–]\d{1,2})?(?![\d%])|[IVX]{1,5}(?![A-Za-z])"
+_NUMBER = r"(?:(?:(?<![A-Za-z])[A-Z]{1,2}|S)[\s.\-–]?)?\d{1,3}(?:[.\-–]\d{1,2})?(?![\d%])|[IVX]{1,5}(?![A-Za-z])"
 
 LABEL = re.compile(
     rf"^[\s\[(•■▪►▶◄▲▼*]*(?P<label>(?:(?P<extra>{_EXTRA}|e(?=fig)|S(?=fig))\s*)?(?P<word>{_WORD})\s*"
@@ -24,12 +24,13 @@ LABEL = re.compile(
 )
 TABLE = re.compile(rf"^\s*(?:(?:{_EXTRA}|e|S)\s*)?(?:tables?|box|algorithm|listing|tab\.)\s*(?:{_NUMBER})", re.IGNORECASE)
 
-_ITEM = rf"(?:(?:and|or|to|through|&|,|;|–|—|-|\s)*\s*(?:{_NUMBER})(?:\s?[a-z](?![a-z])(?:\s?[,–-]\s?[a-z](?![a-z]))*)?)"
+_CITED = r"(?<![A-Za-z\d])(?:[A-Z]{1,2}\.?)?\d{1,3}(?:\.\d{1,2})?(?![\d%])"
+_ITEM = rf"(?:(?:and|or|to|through|&|,|;|–|—|-|\s)*\s*(?:{_CITED})(?:\s?[a-z](?![a-z])(?:\s?[,–-]\s?[a-z](?![a-z]))*)?)"
 CITATION = re.compile(
     rf"(?P<extra>{_EXTRA}|\be(?=fig))?\s*\b(?P<word>figures?|figs?\b\.?|ﬁgures?|ﬁgs?\b\.?)\s*(?P<list>{_ITEM}+)",
     re.IGNORECASE,
 )
-_ONE = re.compile(rf"(?P<join>to|through|–|—|-)?\s*(?P<number>{_NUMBER})", re.IGNORECASE)
+_ONE = re.compile(rf"(?P<join>to|through|–|—|-)?\s*(?P<number>{_CITED})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

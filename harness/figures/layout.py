@@ -17,7 +17,7 @@ from harness.figures.labels import label_at_start
 from harness.figures.pages import Line, Page
 from harness.figures.types import Box
 
-__all__ = ["Layout", "Role", "Style", "layouts_of", "style_of"]
+__all__ = ["Layout", "Role", "Style", "at_the_edge", "layouts_of", "style_of"]
 
 Role = str
 """'furniture', 'prose', 'heading', 'number' (of a line) or 'other'."""
@@ -103,7 +103,7 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
             repeated = any(len(by_text[key]) >= 2 for key in _marks(line, page))
             alone = line.text.strip("-–— ").isdigit() and line.size >= 6
             usual = len(by_place[round(line.box[1]), line.size, line.font]) >= often
-            if repeated or (_at_the_edge(line, page) and (alone or usual)):
+            if repeated or (at_the_edge(line, page) and (alone or usual)):
                 found[page.number].add(number)
     return found
 
@@ -112,11 +112,11 @@ def _marks(line: Line, page: Page) -> Iterator[tuple[object, ...]]:
     """What a running head has in common on several pages: words and height, and away from the edge the place."""
     words = re.sub(r"[\d\W]+", "", line.text).lower()
     if len(words) >= 4:
-        across_page = None if _at_the_edge(line, page) else round(line.box[0] / 3)
+        across_page = None if at_the_edge(line, page) else round(line.box[0] / 3)
         yield from ((words, round(line.box[1] / 4) + near, across_page) for near in (0, 1))
 
 
-def _at_the_edge(line: Line, page: Page) -> bool:
+def at_the_edge(line: Line, page: Page) -> bool:
     return line.box[3] < 0.08 * page.height or line.box[1] > 0.92 * page.height
 
 

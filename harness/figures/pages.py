@@ -112,7 +112,7 @@ def read_page(page: Any) -> Page:
     rotation = page.rotation_matrix
     turns = 0
     lines, directions = _lines(page, rotation)
-    if directions and (common := directions.most_common(1)[0])[0] % 2 and common[1] > 40:
+    if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
         turns = (4 - common[0]) % 4
     images = tuple(_images(page, rotation)) if kinds["fill-image"] + kinds["fill-image-mask"] else ()
     drawings = tuple(_drawings(page, operations, kinds))

@@ -61,14 +61,24 @@ def pairs_on(situation: Situation) -> tuple[list[Pair], list[Pair]]:
     numbers = [n for found in situation.captions for n in found.lines]
     numbers += [n for table in situation.tables for n in table]
     obstacles = obstacles_of(situation.layout, numbers)
+    tabled = _tabled(situation, boxes, obstacles)
     options = []
     for caption in range(len(boxes)):
-        made = [_proposal(situation, boxes, obstacles, caption, side) for side in SIDES]
-        options.append(sorted((one for one in made if one), key=lambda one: -one.score))
+        figure = caption < len(situation.captions)
+        without = [frozenset[Atom](), tabled] if figure and tabled else [frozenset[Atom]()]
+        made = [_proposal(situation, boxes, obstacles, caption, side, out) for side in SIDES for out in without]
+        options.append(sorted({one for one in made if one}, key=lambda one: (-one.score, one.side, one.box)))
     chosen = _best(options)
     labels = _label_lines(situation, numbers)
     tables = [pair for pair in chosen if pair.caption >= len(situation.captions)]
     return [_finished(pair, labels, obstacles) for pair in chosen if pair not in tables], tables
+
+
+def _tabled(situation: Situation, boxes: Sequence[Box], obstacles: Sequence[Box]) -> frozenset[Atom]:
+    """The rules and shades below the captions of tables: a figure is proposed with and without them."""
+    tables = range(len(situation.captions), len(boxes))
+    made = [_proposal(situation, boxes, obstacles, caption, "down") for caption in tables]
+    return frozenset(atom for one in made if one for atom in one.atoms if atom.image is None)
 
 
 def _label_lines(situation: Situation, captions: Sequence[int]) -> list[Line]:
@@ -83,14 +93,21 @@ def _finished(pair: Pair, labels: Sequence[Line], obstacles: Sequence[Box]) -> P
     return Pair(pair.caption, pair.side, box, atoms, count, pair.score)
 
 
-def _proposal(situation: Situation, boxes: Sequence[Box], obstacles: Sequence[Box], caption: int, side: str) -> Pair | None:
-    """The region on one side of a caption, None where there are no graphics."""
+def _proposal(
+    situation: Situation,
+    boxes: Sequence[Box],
+    obstacles: Sequence[Box],
+    caption: int,
+    side: str,
+    out: frozenset[Atom] = frozenset(),
+) -> Pair | None:
+    """The region on one side of a caption, None where there are no graphics; `out` are pieces to leave out."""
     table = caption >= len(situation.captions)
     box = boxes[caption]
     own = [
         atom
         for atom in situation.atoms
-        if (table or not atom.rule) and _on_side(atom.box, box, side) and not _nearer(atom, boxes, caption, side)
+        if atom not in out and (table or not atom.rule) and _on_side(atom.box, box, side) and not _nearer(atom, boxes, caption, side)
     ]
     seeds = [atom for atom in own if _facing(atom.box, box, side) > 0 and max(width(atom.box), height(atom.box)) >= SMALLEST]
     seeds = [atom for atom in seeds if not _between(atom.box, box, side, obstacles)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.figures.boxes import area, distance, grown, height, overlaps, share_inside, union, width
-from harness.figures.layout import Layout
+from harness.figures.layout import Layout, at_the_edge
 from harness.figures.pages import Line, Page, Placed
 from harness.figures.types import Box
 
@@ -123,13 +123,15 @@ def _clusters(drawn: Sequence[Box], page: Page) -> list[Atom]:
 
 
 def obstacles_of(layout: Layout, captions: Iterable[int]) -> list[Box]:
-    """Return the boxes that no figure reaches over: prose, headings, captions."""
+    """Return the boxes that no figure reaches over: prose, headings, captions, running heads at the very edge."""
     chosen = set(captions)
     lines = zip(layout.page.lines, layout.roles, strict=True)
     return [
         grown(line.box, -1.0, -min(2.0, 0.2 * height(line.box)))
         for number, (line, role) in enumerate(lines)
-        if number in chosen or role in ("prose", "heading")
+        if number in chosen
+        or role in ("prose", "heading")
+        or (role == "furniture" and at_the_edge(line, layout.page))
     ]
 
 
