@@ -28,7 +28,9 @@ def add_to(parent: typer.Typer) -> None:
 
 def extract(
     pdfs: Annotated[list[Path], typer.Argument(metavar="PDF...", help="PDFs of papers.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where figures and figures.json go.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where figures and figures.json go.")
+    ],
 ) -> None:
     """Cut every figure out of PDFs, with its caption and the paragraphs that cite it.
 
@@ -95,4 +97,6 @@ def _write(path: Path, whole: dict[str, Any]) -> None:
     try:
         replaced(path, json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
-        raise DataError(f"cannot write {str(path)!r}: {error.strerror}; name another file with --json") from error
+        raise DataError(
+            f"cannot write {str(path)!r}: {error.strerror}; name another file with --json"
+        ) from error

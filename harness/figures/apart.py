@@ -34,7 +34,9 @@ class Match:
     confidence: float
 
 
-def orphans_on(layout: Layout, atoms: Sequence[Atom], pairs: Sequence[Pair], captions: Sequence[Found]) -> list[Pair]:
+def orphans_on(
+    layout: Layout, atoms: Sequence[Atom], pairs: Sequence[Pair], captions: Sequence[Found]
+) -> list[Pair]:
     """Return the large graphics of a page that no caption there has taken, grown as figures are."""
     used = {atom for pair in pairs for atom in pair.atoms}
     taken = [pair.box for pair in pairs]
@@ -55,12 +57,16 @@ def orphans_on(layout: Layout, atoms: Sequence[Atom], pairs: Sequence[Pair], cap
 
 
 def joined_apart(
-    paired: Sequence[Match], lonely: Sequence[Found], orphans: Sequence[tuple[int, Pair]], bare_pages: Collection[int]
+    paired: Sequence[Match],
+    lonely: Sequence[Found],
+    orphans: Sequence[tuple[int, Pair]],
+    bare_pages: Collection[int],
 ) -> tuple[list[Match], list[Found], list[tuple[int, Pair]]]:
     """Return all matches, the captions without a figure, and the graphics without a caption.
 
     `paired` are those decided on one page, `lonely` the captions that found nothing there, `orphans` graphics with
-    their pages, `bare_pages` those without running text. A figure whose page holds no more than its name takes the full caption from elsewhere.
+    their pages, `bare_pages` those without running text. A figure whose page holds no more than its name takes the
+    full caption from elsewhere.
     """
     matches, lonely = _full_texts(paired, lonely)
     known = {match.caption.key for match in matches if match.caption}
@@ -80,7 +86,9 @@ def _full_texts(paired: Sequence[Match], lonely: Sequence[Found]) -> tuple[list[
     for match in paired:
         caption = match.caption
         if caption is not None and caption.label.bare:
-            fuller = [one for one in rest if one.key == caption.key and len(one.text) > len(caption.text) + 10]
+            fuller = [
+                one for one in rest if one.key == caption.key and len(one.text) > len(caption.text) + 10
+            ]
             if fuller:
                 full = max(fuller, key=lambda one: len(one.text))
                 rest.remove(full)
@@ -96,4 +104,3 @@ def _one_each(captions: Sequence[Found]) -> list[Found]:
         if found.key not in best or len(found.text) > len(best[found.key].text):
             best[found.key] = found
     return list(best.values())
-

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from harness.figures.boxes import across, area, union, width
+from harness.figures.boxes import across, union, width
 from harness.figures.labels import Label, bare_number, label_at_start, table_at_start
 from harness.figures.layout import Layout, Style
 from harness.figures.pages import Line
@@ -50,10 +50,14 @@ def captions_of(layouts: Sequence[Layout], style: Style) -> list[Found]:
 
 def tables_of(layout: Layout) -> list[tuple[int, ...]]:
     """Return the lines of each caption of a table on a page."""
-    found = []
+    found: list[tuple[int, ...]] = []
     for number, line in enumerate(layout.page.lines):
         begins = layout.roles[number] != "furniture" and table_at_start(line.text)
-        if begins and (line.lead_bold or _opens(layout, number)) and not re.search(r"^\S+\s\S+\s+(shows|lists|presents)", line.text):
+        if (
+            begins
+            and (line.lead_bold or _opens(layout, number))
+            and not re.search(r"^\S+\s\S+\s+(shows|lists|presents)", line.text)
+        ):
             found.append((number,))
     return found
 
@@ -157,10 +161,20 @@ def _going_on(layout: Layout, first: int, candidates: Sequence[int], style: Styl
             last = line
             right = max(right, line.box[2])
             continue
-        if step <= 0.35 * last.size or min(line.box[2], right) - max(line.box[0], left) <= 0.3 * min(width(line.box), right - left):
+        if step <= 0.35 * last.size or min(line.box[2], right) - max(line.box[0], left) <= 0.3 * min(
+            width(line.box), right - left
+        ):
             continue
-        most = 1.3 * pitch if pitch else max(1.75 * line.size, 1.2 * style.pitch if abs(line.size - style.size) < 0.4 else 0.0)
-        if step > most or not _alike(line, lines[taken[0]] if taken else last, 0.6) or _new_text(layout, n, last, first, taken, (left, right)):
+        most = (
+            1.3 * pitch
+            if pitch
+            else max(1.75 * line.size, 1.2 * style.pitch if abs(line.size - style.size) < 0.4 else 0.0)
+        )
+        if (
+            step > most
+            or not _alike(line, lines[taken[0]] if taken else last, 0.6)
+            or _new_text(layout, n, last, first, taken, (left, right))
+        ):
             break
         pitch = pitch or step
         taken.append(n)
@@ -181,11 +195,13 @@ def _alike(line: Line, other: Line, tolerance: float) -> bool:
     return abs(line.size - other.size) <= tolerance
 
 
-def _new_text(layout: Layout, n: int, last: Line, first: int, taken: Sequence[int], span: tuple[float, float]) -> bool:
+def _new_text(
+    layout: Layout, n: int, last: Line, first: int, taken: Sequence[int], span: tuple[float, float]
+) -> bool:
     """Whether a line that could go on a caption begins another text instead."""
     lines = layout.page.lines
     line = lines[n]
-    if label_at_start(line.text) is not None and _opens(layout, n) or table_at_start(line.text):
+    if (label_at_start(line.text) is not None and _opens(layout, n)) or table_at_start(line.text):
         return True
     if layout.roles[n] == "heading" and not lines[first].bold:
         return True

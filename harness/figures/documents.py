@@ -17,7 +17,7 @@ from harness.figures.mentions import cited_in, citing, paragraphs_of
 from harness.figures.pages import Page, read_page
 from harness.figures.pairing import PRIOR, SIDES, Pair, Situation, pairs_on
 from harness.figures.pictures import picture_of
-from harness.figures.regions import Atom, atoms_of, decoration
+from harness.figures.regions import atoms_of, decoration
 from harness.figures.titles import doi_of, title_of
 from harness.figures.types import Caption, Document, Figure
 
@@ -47,7 +47,9 @@ def figures_extra() -> Any:
     try:
         import pymupdf
     except ImportError as error:
-        raise DataError("reading PDFs needs PyMuPDF; install it with: pip install 'ct-harness[figures]'") from error
+        raise DataError(
+            "reading PDFs needs PyMuPDF; install it with: pip install 'ct-harness[figures]'"
+        ) from error
     pymupdf.TOOLS.mupdf_display_errors(False)
     pymupdf.TOOLS.mupdf_display_warnings(False)
     return pymupdf
@@ -125,7 +127,9 @@ class _Reading:
             doi_of(metadata, pages),
             figures,
             tuple(self.problems),
-            tuple(f"page {page}: graphics at {_rounded(pair.box)} without a caption" for page, pair in orphans),
+            tuple(
+                f"page {page}: graphics at {_rounded(pair.box)} without a caption" for page, pair in orphans
+            ),
         )
 
     def _page(self, number: int) -> Page | None:
@@ -162,14 +166,22 @@ class _Reading:
         page = layouts[match.page].page
         try:
             picture = picture_of(self.opened, self.opened.load_page(match.page - 1), page, match.pair)
-        except (TooLarge, *broken()) as error:
+        except broken() as error:
             self.problems.append(f"{name} (page {match.page}): no picture: {_said(error)}")
             return None
         image = write_picture(self.out, picture_name(self.stem, match.page, picture, self.taken), picture)
         height, width = picture.pixels.shape[:2]
         caption = _caption(match.caption, layouts) if match.caption else None
         figure = Figure(
-            match.page, picture.box, picture.kind, picture.objects, image, width, height, caption, match.confidence
+            match.page,
+            picture.box,
+            picture.kind,
+            picture.objects,
+            image,
+            width,
+            height,
+            caption,
+            match.confidence,
         )
         return self.describe(figure, picture.pixels) if self.describe else figure
 
@@ -210,7 +222,9 @@ def _matched(
         paired += [Match(number, pair, one.captions[pair.caption], _confidence(pair, one)) for pair in pairs]
         have = {pair.caption for pair in pairs}
         lonely += [found for k, found in enumerate(one.captions) if k not in have]
-        orphans += [(number, pair) for pair in orphans_on(one.layout, one.atoms, [*pairs, *tables], one.captions)]
+        orphans += [
+            (number, pair) for pair in orphans_on(one.layout, one.atoms, [*pairs, *tables], one.captions)
+        ]
     if not captions:
         return [Match(page, pair, None, 0.0) for page, pair in orphans], [], []
     bare = {one.layout.page.number for one in situations if len(one.layout.lines("prose")) <= FEW}
@@ -237,4 +251,6 @@ def _one_a_name(paired: Sequence[Match]) -> list[Match]:
     for match in paired:
         assert match.caption is not None
         best[match.caption.key] = max(best.get(match.caption.key, 0.0), match.caption.strength)
-    return [match for match in paired if match.caption and match.caption.strength >= best[match.caption.key] - 1.0]
+    return [
+        match for match in paired if match.caption and match.caption.strength >= best[match.caption.key] - 1.0
+    ]

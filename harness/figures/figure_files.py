@@ -94,7 +94,11 @@ def earlier_pictures(out: Path) -> set[str]:
         named = {one["image"] for document in whole["documents"] for one in document["figures"]}
     except (OSError, ValueError, TypeError, KeyError):
         return set()
-    return {name for name in named if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(?:png|jpg)", name)}
+    return {
+        name
+        for name in named
+        if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(?:png|jpg)", name)
+    }
 
 
 def _png(picture: Picture) -> bytes:
@@ -109,12 +113,15 @@ def _replaced(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"cannot write {str(path)!r}: {error.strerror}; name another folder with --out") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write {str(path)!r}: {error.strerror}; name another folder with --out"
+        ) from error
 
 
 def write_documents(out: Path, documents: Iterable[dict[str, Any]]) -> Path:

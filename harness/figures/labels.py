@@ -11,18 +11,20 @@ __all__ = ["Label", "citations", "label_at_start", "same_figure", "table_at_star
 MOST_IN_RANGE = 40
 """'Figs. 1-400' is no range of figures."""
 
-_EXTRA = (
-    r"supplementa(?:ry|l)|suppl?\.?|supporting(?:\s+information)?|extended\s+data|additional|appendix|online|web"
-)
+_EXTRA = r"supplementa(?:ry|l)|suppl?\.?|supporting(?:\s+information)?|extended\s+data|additional|appendix|online|web"
 _WORD = r"figures?|figs?\b\.?|fıg\.?|ﬁgures?|ﬁgs?\b\.?|scheme|plate|chart"
-_NUMBER = r"(?:(?:(?<![A-Za-z])[A-Z]{1,2}|S)[\s.\-–]?)?\d{1,3}(?:[.\-–]\d{1,2})?(?![\d%])|[IVX]{1,5}(?![A-Za-z])"
+_NUMBER = (
+    r"(?:(?:(?<![A-Za-z])[A-Z]{1,2}|S)[\s.\-–]?)?\d{1,3}(?:[.\-–]\d{1,2})?(?![\d%])|[IVX]{1,5}(?![A-Za-z])"
+)
 
 LABEL = re.compile(
     rf"^[\s\[(•■▪►▶◄▲▼*]*(?P<label>(?:(?P<extra>{_EXTRA}|e(?=fig)|S(?=fig))\s*)?(?P<word>{_WORD})\s*"
     rf"(?P<number>{_NUMBER})(?P<part>\s?[a-h](?![a-z]))?)(?P<end>\s*[.:|)\]—–│∣-]+|\s*)",
     re.IGNORECASE,
 )
-TABLE = re.compile(rf"^\s*(?:(?:{_EXTRA}|e|S)\s*)?(?:tables?|box|algorithm|listing|tab\.)\s*(?:{_NUMBER})", re.IGNORECASE)
+TABLE = re.compile(
+    rf"^\s*(?:(?:{_EXTRA}|e|S)\s*)?(?:tables?|box|algorithm|listing|tab\.)\s*(?:{_NUMBER})", re.IGNORECASE
+)
 
 _CITED = r"(?<![A-Za-z\d])(?:[A-Z]{1,2}\.?)?\d{1,3}(?:\.\d{1,2})?(?![\d%])"
 _ITEM = rf"(?:(?:and|or|to|through|&|,|;|–|—|-|\s)*\s*(?:{_CITED})(?:\s?[a-z](?![a-z])(?:\s?[,–-]\s?[a-z](?![a-z]))*)?)"
@@ -49,10 +51,14 @@ class Label:
 
     @property
     def bare(self) -> bool:
-        return not self.rest.strip(" .:|)]—–-") or bool(_ELSEWHERE.match(self.rest) or _FILE.fullmatch(self.rest))
+        return not self.rest.strip(" .:|)]—–-") or bool(
+            _ELSEWHERE.match(self.rest) or _FILE.fullmatch(self.rest)
+        )
 
 
-_ELSEWHERE = re.compile(r"[\s.:|(]*(?:see (?:next|following|previous|facing) page|caption|legend)", re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    r"[\s.:|(]*(?:see (?:next|following|previous|facing) page|caption|legend)", re.IGNORECASE
+)
 _FILE = re.compile(r"\W*(?:tiff?|eps|pdf|png|jpe?g|pptx?)\W*", re.IGNORECASE)
 
 
@@ -73,7 +79,12 @@ def label_at_start(text: str) -> Label | None:
     extra = bool(match["extra"]) or _extra(number)
     end = match["end"].strip()
     return Label(
-        " ".join(match["label"].split()), number, (match["part"] or "").strip(), extra, end, text[match.end() :]
+        " ".join(match["label"].split()),
+        number,
+        (match["part"] or "").strip(),
+        extra,
+        end,
+        text[match.end() :],
     )
 
 
@@ -104,7 +115,8 @@ def citations(text: str) -> set[tuple[str, bool]]:
     found: set[tuple[str, bool]] = set()
     for match in CITATION.finditer(text):
         found |= {
-            (bare_number(number), bool(match["extra"]) or _extra(number)) for number in _numbers(match["list"])
+            (bare_number(number), bool(match["extra"]) or _extra(number))
+            for number in _numbers(match["list"])
         }
     return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -15,7 +15,6 @@ from statistics import median
 from harness.figures.boxes import across, area, share_inside, union, width
 from harness.figures.labels import label_at_start
 from harness.figures.pages import Line, Page
-from harness.figures.types import Box
 
 __all__ = ["Layout", "Role", "Style", "at_the_edge", "layouts_of", "style_of"]
 
@@ -142,7 +141,9 @@ def _layout(page: Page, style: Style, furniture: set[int]) -> Layout:
         if inside <= len(lines) / 2 and is_prose(lines, style):
             for number in run:
                 roles[number] = "prose"
-    edges = Counter(round(line.box[0]) for line, role in zip(page.lines, roles, strict=True) if role == "prose")
+    edges = Counter(
+        round(line.box[0]) for line, role in zip(page.lines, roles, strict=True) if role == "prose"
+    )
     for number, line in enumerate(page.lines):
         inside = any(share_inside(line.box, box) > 0.8 for box in pictures)
         if roles[number] == "other" and not inside and _is_heading(line, style, edges):
@@ -160,8 +161,12 @@ def _line_numbers(page: Page) -> list[int]:
     margin = [n for n in digits if page.lines[n].box[2] <= left + 1]
     margin.sort(key=lambda n: page.lines[n].box[1])
     values = [int(page.lines[n].text) for n in margin]
-    steps = Counter(b - a for a, b in zip(values, values[1:], strict=False))
-    if not steps or steps.most_common(1)[0][0] not in (1, 5) or steps.most_common(1)[0][1] < 0.6 * (len(values) - 1):
+    steps = Counter(b - a for a, b in pairwise(values))
+    if (
+        not steps
+        or steps.most_common(1)[0][0] not in (1, 5)
+        or steps.most_common(1)[0][1] < 0.6 * (len(values) - 1)
+    ):
         return []
     return margin if len(margin) >= 4 else []
 
@@ -202,12 +207,16 @@ def is_prose(lines: Sequence[Line], style: Style) -> bool:
     if not lines[0].upright or letters < 0.6 * len(text.replace(" ", "")) or not wide:
         return False
     if len(lines) == 1:
-        return words >= 7 and abs(lines[0].size - style.size) <= 0.6 and width(lines[0].box) > 0.7 * style.column
+        return (
+            words >= 7 and abs(lines[0].size - style.size) <= 0.6 and width(lines[0].box) > 0.7 * style.column
+        )
     return words >= 12 and words / len(lines) >= 4
 
 
 def _is_heading(line: Line, style: Style, edges: Counter[int]) -> bool:
-    stands_out = line.bold or line.size >= style.size + 0.8 or (line.text.isupper() and line.size >= style.size - 1)
+    stands_out = (
+        line.bold or line.size >= style.size + 0.8 or (line.text.isupper() and line.size >= style.size - 1)
+    )
     at_edge = any(edges[round(line.box[0]) + step] for step in (-2, -1, 0, 1, 2))
     worded = bool(re.search(r"[A-Za-z]{4}", line.text)) and line.words <= 14
     return line.upright and stands_out and at_edge and worded and line.size >= style.size - 0.6

@@ -22,11 +22,20 @@ def broken() -> tuple[type[Exception], ...]:
     """Return what PyMuPDF raises on broken files: its own errors, and Python's from what it made of them."""
     from pymupdf import mupdf
 
-    python = (ArithmeticError, AssertionError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+    python = (
+        ArithmeticError,
+        AssertionError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    )
     return (*python, mupdf.FzErrorBase)
 
 
-class TooLarge(Exception):  # noqa: N818
+class TooLarge(ValueError):
     """A part of a page that is left alone; `str()` says which and how large."""
 
 

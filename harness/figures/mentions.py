@@ -64,7 +64,9 @@ def _joined(text: str, more: str) -> str:
     return text[:-1] + more if parted else f"{text} {more}"
 
 
-def citing(paragraphs: Sequence[str], cited: Sequence[set[tuple[str, bool]]], key: tuple[str, bool]) -> tuple[str, ...]:
+def citing(
+    paragraphs: Sequence[str], cited: Sequence[set[tuple[str, bool]]], key: tuple[str, bool]
+) -> tuple[str, ...]:
     """Return the paragraphs that name a figure; `cited` are the names in each (`citations`)."""
     wanted = (bare_number(key[0]), key[1])
     found = (text for text, names in zip(paragraphs, cited, strict=True) if wanted in names)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Jpeg", "Unreadable", "found_object", "object_pixels", "original_jpeg"]
 
 
-class Unreadable(Exception):  # noqa: N818
+class Unreadable(Exception):
     """An image object that gives no pixels by itself; the page is rendered instead."""
 
 
@@ -119,6 +119,8 @@ def object_pixels(document: Any, page: Any, image: Placed, xref: int) -> np.ndar
         pixels = _pixmap_pixels(pymupdf.Pixmap(document, xref))
         mask = _mask_object(document, xref)
         return pixels if mask is None else _on_white(pixels, _pixmap_pixels(pymupdf.Pixmap(document, mask)))
+    except TooLarge:
+        raise
     except broken() as error:
         raise Unreadable(str(error)) from error
 

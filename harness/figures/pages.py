@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.figures.boxes import area, intersection, overlaps, union, width
+from harness.figures.boxes import area, intersection, overlaps, union
 from harness.figures.types import Box
 
 __all__ = ["Line", "Page", "Placed", "read_page"]
@@ -22,6 +22,9 @@ MOST_PATHS = 20_000
 
 MOST_OPERATIONS = 1_000_000
 """A page with more operations than this is not looked at further."""
+
+MOST_DRAWN = 30_000_000
+"""Points that a page's paths are long and high, together: drawing 300 000 lines across a page took four minutes."""
 
 BOLD = re.compile(r"bold|black|heavy|semib|demi|[-,.]b$|\bbd\b|cmbx", re.IGNORECASE)
 
@@ -105,9 +108,10 @@ def read_page(page: Any) -> Page:
     """Return what stands on a pymupdf page."""
     operations = page.get_bboxlog()
     number = page.number + 1
-    if len(operations) > MOST_OPERATIONS:
-        said = f"page {number}: {len(operations)} drawing operations, more than {MOST_OPERATIONS}; not looked at"
-        return Page(number, page.rect.width, page.rect.height, problems=(said,))
+    if said := _too_much(operations):
+        return Page(
+            number, page.rect.width, page.rect.height, problems=(f"page {number}: {said}; not looked at",)
+        )
     kinds = Counter(kind for kind, *_ in operations)
     rotation = page.rotation_matrix
     turns = 0
@@ -120,6 +124,15 @@ def read_page(page: Any) -> Page:
     drawings = tuple(_transformed(box, rotation) for box in drawings)
     result = Page(number, shown.width, shown.height, tuple(lines), images, drawings)
     return _upright(_on_page(result), turns)
+
+
+def _too_much(operations: list[Any]) -> str | None:
+    """Why drawing a page would take minutes, None where it would not."""
+    if len(operations) > MOST_OPERATIONS:
+        return f"{len(operations)} drawing operations, more than {MOST_OPERATIONS}"
+    paths = (box for kind, box, *_ in operations if kind in ("fill-path", "stroke-path"))
+    length = sum(box[2] - box[0] + box[3] - box[1] for box in paths)
+    return f"{length:.0f} points of lines, more than {MOST_DRAWN}" if length > MOST_DRAWN else None
 
 
 def _on_page(page: Page) -> Page:
@@ -271,8 +284,13 @@ def _seen_paths(page: Any) -> Iterator[Box]:
 
 def _visible(path: dict[str, Any]) -> bool:
     fill, stroke = path.get("fill"), path.get("color")
-    filled = "f" in path["type"] and fill is not None and min(fill) < 0.98 and path.get("fill_opacity", 1) > 0.02
+    filled = (
+        "f" in path["type"] and fill is not None and min(fill) < 0.98 and path.get("fill_opacity", 1) > 0.02
+    )
     stroked = (
-        "s" in path["type"] and stroke is not None and min(stroke) < 0.98 and path.get("stroke_opacity", 1) > 0.02
+        "s" in path["type"]
+        and stroke is not None
+        and min(stroke) < 0.98
+        and path.get("stroke_opacity", 1) > 0.02
     )
     return filled or stroked

@@ -14,7 +14,15 @@ from harness.figures.boxes import across, area, distance, height, iou, overlaps,
 from harness.figures.captions import Found
 from harness.figures.layout import Layout
 from harness.figures.pages import Line
-from harness.figures.regions import FARTHEST, SMALLEST, Atom, grown_from, obstacles_of, with_labels, without_edges
+from harness.figures.regions import (
+    FARTHEST,
+    SMALLEST,
+    Atom,
+    grown_from,
+    obstacles_of,
+    with_labels,
+    without_edges,
+)
 from harness.figures.types import Box
 
 __all__ = ["Pair", "Situation", "pairs_on"]
@@ -66,7 +74,9 @@ def pairs_on(situation: Situation) -> tuple[list[Pair], list[Pair]]:
     for caption in range(len(boxes)):
         figure = caption < len(situation.captions)
         without = [frozenset[Atom](), tabled] if figure and tabled else [frozenset[Atom]()]
-        made = [_proposal(situation, boxes, obstacles, caption, side, out) for side in SIDES for out in without]
+        made = [
+            _proposal(situation, boxes, obstacles, caption, side, out) for side in SIDES for out in without
+        ]
         options.append(sorted({one for one in made if one}, key=lambda one: (-one.score, one.side, one.box)))
     chosen = _best(options)
     labels = _label_lines(situation, numbers)
@@ -107,9 +117,16 @@ def _proposal(
     own = [
         atom
         for atom in situation.atoms
-        if atom not in out and (table or not atom.rule) and _on_side(atom.box, box, side) and not _nearer(atom, boxes, caption, side)
+        if atom not in out
+        and (table or not atom.rule)
+        and _on_side(atom.box, box, side)
+        and not _nearer(atom, boxes, caption, side)
     ]
-    seeds = [atom for atom in own if _facing(atom.box, box, side) > 0 and max(width(atom.box), height(atom.box)) >= SMALLEST]
+    seeds = [
+        atom
+        for atom in own
+        if _facing(atom.box, box, side) > 0 and max(width(atom.box), height(atom.box)) >= SMALLEST
+    ]
     seeds = [atom for atom in seeds if not _between(atom.box, box, side, obstacles)]
     if table and any(atom.image is None for atom in seeds):
         seeds, own = ([atom for atom in some if atom.image is None] for some in (seeds, own))
@@ -119,7 +136,9 @@ def _proposal(
     seed = min(seeds, key=lambda atom: distance(atom.box, box))
     atoms = grown_from([seed], own, obstacles, (FARTHEST / 2 if table else FARTHEST) * page.height)
     hull = union(atom.box for atom in atoms)
-    score = _score(hull, box, side, page.width * page.height, table) + (0.0 if table else situation.prior[side])
+    score = _score(hull, box, side, page.width * page.height, table) + (
+        0.0 if table else situation.prior[side]
+    )
     return Pair(caption, side, hull, tuple(atoms), 0, score) if score > 0 else None
 
 
@@ -206,4 +225,9 @@ def _best(options: Sequence[Sequence[Pair]]) -> list[Pair]:
 
 
 def _clash(a: Pair, b: Pair) -> bool:
-    return bool(set(a.atoms) & set(b.atoms)) or iou(a.box, b.box) > 0.05 or share_inside(a.box, b.box) > 0.3 or share_inside(b.box, a.box) > 0.3
+    return (
+        bool(set(a.atoms) & set(b.atoms))
+        or iou(a.box, b.box) > 0.05
+        or share_inside(a.box, b.box) > 0.3
+        or share_inside(b.box, a.box) > 0.3
+    )

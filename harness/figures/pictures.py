@@ -52,7 +52,9 @@ def picture_of(document: Any, page: Any, layout_page: Page, pair: Pair) -> Pictu
     """Return the picture of a figure. Raises `TooLarge` where it has more pixels than is safe."""
     images = [layout_page.images[atom.image] for atom in pair.atoms if atom.image is not None]
     drawn = [atom for atom in pair.atoms if atom.image is None]
-    objects = tuple(dict.fromkeys(xref for xref in (found_object(document, page, one) for one in images) if xref))
+    objects = tuple(
+        dict.fromkeys(xref for xref in (found_object(document, page, one) for one in images) if xref)
+    )
     _check_sizes(document, images, objects)
     box = layout_page.shown(pair.box)
     plain = bool(images) and (not (drawn or pair.labels) or _laid_over(pair, images, drawn))
@@ -60,7 +62,9 @@ def picture_of(document: Any, page: Any, layout_page: Page, pair: Pair) -> Pictu
         made = _from_objects(document, page, layout_page, images, objects)
         if made is not None:
             return made
-    kind: Kind = "vector" if not images else "raster" if plain and len(images) == 1 else "tiled" if plain else "mixed"
+    kind: Kind = (
+        "vector" if not images else "raster" if plain and len(images) == 1 else "tiled" if plain else "mixed"
+    )
     return _rendered(page, box, kind, objects, [(one, layout_page.shown(one.box)) for one in images])
 
 
@@ -189,13 +193,14 @@ def _greyed(pixels: np.ndarray) -> np.ndarray:
     """Pixels without their colours where they have none."""
     import numpy as np
 
-    if pixels.ndim == 3 and np.array_equal(pixels[..., 0], pixels[..., 1]):
-        if np.array_equal(pixels[..., 1], pixels[..., 2]):
-            return np.ascontiguousarray(pixels[..., 0])
-    return pixels
+    if pixels.ndim == 2 or any(not np.array_equal(pixels[..., 0], pixels[..., n]) for n in (1, 2)):
+        return pixels
+    return np.ascontiguousarray(pixels[..., 0])
 
 
-def _rendered(page: Any, box: Box, kind: Kind, objects: tuple[int, ...], images: Sequence[tuple[Placed, Box]]) -> Picture:
+def _rendered(
+    page: Any, box: Box, kind: Kind, objects: tuple[int, ...], images: Sequence[tuple[Placed, Box]]
+) -> Picture:
     """A part of the page at 300 dpi, or at the resolution of its images where that is higher, cut to its ink."""
     import numpy as np
     import pymupdf
@@ -207,10 +212,12 @@ def _rendered(page: Any, box: Box, kind: Kind, objects: tuple[int, ...], images:
     scale = max([scale, *(max(_rough_scale(image, where)) for image, where in large)])
     scale = min(scale, (MOST_RENDERED / max(1.0, area(box))) ** 0.5)
     pixmap = page.get_pixmap(matrix=pymupdf.Matrix(scale, scale), clip=pymupdf.Rect(box), alpha=False)
-    pixels = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.stride)
-    pixels = pixels[:, : pixmap.width * pixmap.n].reshape(pixmap.height, pixmap.width, pixmap.n)
+    rows = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.stride)
+    pixels = rows[:, : pixmap.width * pixmap.n].reshape(pixmap.height, pixmap.width, pixmap.n)
     x, y = pixmap.x / scale, pixmap.y / scale
-    keep = [((w[0] - x) * scale, (w[1] - y) * scale, (w[2] - x) * scale, (w[3] - y) * scale) for _, w in images]
+    keep = [
+        ((w[0] - x) * scale, (w[1] - y) * scale, (w[2] - x) * scale, (w[3] - y) * scale) for _, w in images
+    ]
     x0, y0, x1, y1 = _inked(pixels, keep)
     shown = (x + x0 / scale, y + y0 / scale, x + x1 / scale, y + y1 / scale)
     return Picture(_greyed(pixels[y0:y1, x0:x1]), shown, kind, objects)

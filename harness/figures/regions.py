@@ -69,7 +69,11 @@ def atoms_of(layout: Layout, decorated: set[tuple[int, ...]], captions: Sequence
     for number, image in enumerate(page.images):
         big = area(image.box) > 0.1 * area(page.box)
         known = mark_of(image) in decorated and not big
-        if not known and area(image.box) > 9 and not (area(image.box) > whole and _holding(image.box, prose) >= 3):
+        if (
+            not known
+            and area(image.box) > 9
+            and not (area(image.box) > whole and _holding(image.box, prose) >= 3)
+        ):
             pieces.append(Atom(image.box, number))
     drawn = [
         box
@@ -135,7 +139,9 @@ def obstacles_of(layout: Layout, captions: Iterable[int]) -> list[Box]:
     ]
 
 
-def grown_from(seed: Sequence[Atom], atoms: Sequence[Atom], obstacles: Sequence[Box], farthest: float) -> list[Atom]:
+def grown_from(
+    seed: Sequence[Atom], atoms: Sequence[Atom], obstacles: Sequence[Box], farthest: float
+) -> list[Atom]:
     """Return the seed and all pieces that can be reached without a box around all running into an obstacle."""
     taken = list(seed)
     box = union(atom.box for atom in taken)

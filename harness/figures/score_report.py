@@ -58,7 +58,19 @@ def report(result: Scored) -> str:
     return "\n".join(lines) + "\n"
 
 
-_HEADINGS = ("document", "true", "found", "right", "precision", "recall", "F1", "captions", "panels P", "panels R", "CT")
+_HEADINGS = (
+    "document",
+    "true",
+    "found",
+    "right",
+    "precision",
+    "recall",
+    "F1",
+    "captions",
+    "panels P",
+    "panels R",
+    "CT",
+)
 
 
 def _row(name: str, counts: Counts) -> list[str]:

@@ -78,7 +78,9 @@ def read_figures(path: Path) -> list[dict[str, Any]]:
             raise DataError(f"{str(path)!r}: {path.stat().st_size} bytes; expected a figures.json")
         whole = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror}; expected a file such as {NAME}") from error
+        raise DataError(
+            f"cannot read {str(path)!r}: {error.strerror}; expected a file such as {NAME}"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{str(path)!r} is not JSON: {str(error)[:100]}") from error
     if not isinstance(whole, dict) or not isinstance(whole.get("documents"), list):
@@ -151,7 +153,9 @@ def _document(name: str, found: dict[str, Any] | None, true: dict[str, Any]) -> 
     taken = set(pairs.values())
     for number, mine in enumerate(own):
         if number not in taken:
-            misses.append(f"{_name(mine)} (page {mine['page']}): found, but not in the ground truth at this page and number")
+            misses.append(
+                f"{_name(mine)} (page {mine['page']}): found, but not in the ground truth at this page and number"
+            )
     return DocumentScore(name, counts, tuple(misses))
 
 
@@ -203,7 +207,11 @@ def _why_missing(wanted: dict[str, Any], own: Sequence[dict[str, Any]]) -> str:
     same_name = [mine["page"] for mine in own if _key(mine)[1:] == _key(wanted)[1:]]
     if same_name:
         return f"found on page {', '.join(map(str, same_name))} instead"
-    lying = [_name(mine) for mine in own if mine["page"] == wanted["page"] and iou(mine["bbox"], wanted["bbox"]) > 0.5]
+    lying = [
+        _name(mine)
+        for mine in own
+        if mine["page"] == wanted["page"] and iou(mine["bbox"], wanted["bbox"]) > 0.5
+    ]
     return f"its place is taken by {', '.join(lying)}" if lying else "not found"
 
 

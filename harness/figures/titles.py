@@ -12,7 +12,9 @@ from harness.figures.pages import Line, Page
 __all__ = ["doi_of", "title_of"]
 
 DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>{}|\\^`]+", re.IGNORECASE)
-NO_TITLE = re.compile(r"microsoft|untitled|\.(docx?|pdf|tex|indd|dvi|qxd|tmp)\b|^doi\b|^pii\b|^\W*$", re.IGNORECASE)
+NO_TITLE = re.compile(
+    r"microsoft|untitled|\.(docx?|pdf|tex|indd|dvi|qxd|tmp)\b|^doi\b|^pii\b|^\W*$", re.IGNORECASE
+)
 
 
 def doi_of(metadata: Mapping[str, str | None], pages: Sequence[Page]) -> str:
@@ -21,7 +23,11 @@ def doi_of(metadata: Mapping[str, str | None], pages: Sequence[Page]) -> str:
     for page in pages[:2]:
         said = " ".join(line.text for line in page.lines)
         texts += re.findall(r"doi(?:\.org/|:|\s)\s*\S+", said, re.IGNORECASE)
-        texts += [line.text for line in page.lines if line.box[3] < 0.2 * page.height or line.box[1] > 0.85 * page.height]
+        texts += [
+            line.text
+            for line in page.lines
+            if line.box[3] < 0.2 * page.height or line.box[1] > 0.85 * page.height
+        ]
     for text in texts:
         match = DOI.search(text)
         if match:
@@ -54,7 +60,10 @@ def _largest(page: Page) -> str:
     lines = [
         line
         for line in page.lines
-        if line.upright and line.box[3] < 0.67 * page.height and sum(map(str.isalpha, line.text)) >= 8 and line.words >= 2
+        if line.upright
+        and line.box[3] < 0.67 * page.height
+        and sum(map(str.isalpha, line.text)) >= 8
+        and line.words >= 2
     ]
     if not lines:
         return ""
@@ -63,6 +72,11 @@ def _largest(page: Page) -> str:
     chosen: list[Line] = [top]
     for line in page.lines:
         below = 0 < line.box[1] - chosen[-1].box[1] < 2 * size
-        if line not in chosen and abs(line.size - size) < 0.6 and below and across(line.box, top.box, 0) > -size:
+        if (
+            line not in chosen
+            and abs(line.size - size) < 0.6
+            and below
+            and across(line.box, top.box, 0) > -size
+        ):
             chosen.append(line)
     return " ".join(" ".join(line.text for line in chosen).split())[:400]

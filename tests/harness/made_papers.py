@@ -11,7 +11,9 @@ import numpy as np
 import pymupdf
 from PIL import Image
 
-SENTENCE = "The patient was admitted with fever and cough on the first day of the year and was seen again later. "
+SENTENCE = (
+    "The patient was admitted with fever and cough on the first day of the year and was seen again later. "
+)
 WIDE, HIGH = 500.0, 700.0
 
 
@@ -72,7 +74,9 @@ class Paper:
         self.page = self.document.new_page(width=self.size[0], height=self.size[1])
         return self
 
-    def text(self, box: tuple[float, float, float, float], text: str = SENTENCE * 30, size: float = 10) -> Paper:
+    def text(
+        self, box: tuple[float, float, float, float], text: str = SENTENCE * 30, size: float = 10
+    ) -> Paper:
         """Running text that fills a box; what does not fit is left out."""
         y = box[1] + size
         for line in _broken(text.split(), box[2] - box[0], 0.0, "tiro", size):
@@ -82,7 +86,9 @@ class Paper:
             y += 1.2 * size
         return self
 
-    def words(self, x: float, y: float, text: str, size: float = 8, font: str = "tiro", rotate: int = 0) -> Paper:
+    def words(
+        self, x: float, y: float, text: str, size: float = 8, font: str = "tiro", rotate: int = 0
+    ) -> Paper:
         self.page.insert_text((x, y), text, fontname=font, fontsize=size, rotate=rotate)
         return self
 
@@ -105,7 +111,12 @@ class Paper:
         shape = self.page.new_shape()
         shape.draw_line((x0 + 20, y0), (x0 + 20, y1 - 15))
         shape.draw_line((x0 + 20, y1 - 15), (x1, y1 - 15))
-        shape.draw_polyline([(x0 + 20 + k * (x1 - x0 - 25) / 9, y1 - 20 - (k * 37 % 50) * (y1 - y0 - 30) / 50) for k in range(10)])
+        shape.draw_polyline(
+            [
+                (x0 + 20 + k * (x1 - x0 - 25) / 9, y1 - 20 - (k * 37 % 50) * (y1 - y0 - 30) / 50)
+                for k in range(10)
+            ]
+        )
         shape.finish(color=(0, 0, 1), width=1)
         shape.commit()
         for k in range(4):
@@ -145,7 +156,9 @@ class Paper:
         data = text if isinstance(text, bytes) else text.encode()
         number = self.object("", data)
         before = [*self.page.get_contents(), number]
-        self.document.xref_set_key(self.page.xref, "Contents", "[" + " ".join(f"{n} 0 R" for n in before) + "]")
+        self.document.xref_set_key(
+            self.page.xref, "Contents", "[" + " ".join(f"{n} 0 R" for n in before) + "]"
+        )
         return self
 
     def save(self, path: Path, **options: Any) -> Path:
@@ -156,4 +169,6 @@ class Paper:
 
 def with_figure(paper: Paper, label: str = "Figure 1.") -> Paper:
     """Add the caption and the text below a figure that lies within (100, 100, 300, 250)."""
-    return paper.caption(100, 268, label, "Chest CT of the patient on the first day.").text((60, 300, 440, 640))
+    return paper.caption(100, 268, label, "Chest CT of the patient on the first day.").text(
+        (60, 300, 440, 640)
+    )

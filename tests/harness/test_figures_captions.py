@@ -57,7 +57,9 @@ def test_names_of_figures_are_read(text: str, number: str, supplementary: bool) 
     assert (label.number, label.supplementary) == (number, supplementary)
 
 
-@pytest.mark.parametrize("text", ["Figures 1 and 2 show", "Table 1. Values", "The figure 1", "Figure out", "Figured 3"])
+@pytest.mark.parametrize(
+    "text", ["Figures 1 and 2 show", "Table 1. Values", "The figure 1", "Figure out", "Figured 3"]
+)
 def test_other_beginnings_are_no_names(text: str) -> None:
     assert label_at_start(text) is None
 
@@ -121,7 +123,12 @@ def test_logos_that_come_back_and_pictures_without_a_caption_are_no_figures(tmp_
 
 
 def test_an_unknown_picture_is_said_to_be_left_out(tmp_path: Path) -> None:
-    paper = Paper().image((50, 60, 250, 210), coloured()).caption(50, 226, "Figure 1.", TEXT).text((50, 260, 450, 640))
+    paper = (
+        Paper()
+        .image((50, 60, 250, 210), coloured())
+        .caption(50, 226, "Figure 1.", TEXT)
+        .text((50, 260, 450, 640))
+    )
     paper.next_page().image((50, 60, 250, 210), picture()).text((50, 260, 450, 640))
     document = read(paper, tmp_path)
     assert len(document.figures) == 1
@@ -210,7 +217,9 @@ def test_a_frame_around_figure_and_caption_is_no_part_of_the_figure(tmp_path: Pa
 
 def test_a_page_that_stands_sideways_is_read(tmp_path: Path) -> None:
     paper = Paper().text((50, 60, 450, 640)).next_page().image((80, 150, 280, 450), coloured())
-    for number, line in enumerate(("Figure 1. Chest CT of the patient, in the order of", "the days on which it was taken.")):
+    for number, line in enumerate(
+        ("Figure 1. Chest CT of the patient, in the order of", "the days on which it was taken.")
+    ):
         paper.words(300 + 10 * number, 500, line, rotate=90)
     (figure,) = read(paper, tmp_path).figures
     assert figure.page == 2
@@ -226,7 +235,9 @@ def manuscript(labels: bool) -> Paper:
     paper = Paper()
     paper.text((80, 50, 450, 300), "The first is large (Figure 1). " + SENTENCE * 12)
     for number in (1, 2, 3):
-        paper.caption(80, 320 + 60 * number, f"Figure {number}.", f"It is number {number}. {TEXT}", size=10, wide=370)
+        paper.caption(
+            80, 320 + 60 * number, f"Figure {number}.", f"It is number {number}. {TEXT}", size=10, wide=370
+        )
     for number in (1, 2, 3):
         paper.next_page().image((100, 100, 400, 250 + 50 * number), coloured())
         if labels:
@@ -248,7 +259,11 @@ def test_figures_at_the_end_are_joined_by_order(tmp_path: Path) -> None:
 
 def test_names_on_the_pages_of_figures_go_before_order(tmp_path: Path) -> None:
     document = read(manuscript(labels=True), tmp_path)
-    assert [(f.page, f.caption.number) for f in document.figures if f.caption] == [(2, "3"), (3, "2"), (4, "1")]
+    assert [(f.page, f.caption.number) for f in document.figures if f.caption] == [
+        (2, "3"),
+        (3, "2"),
+        (4, "1"),
+    ]
     assert all(f"It is number {f.caption.number}" in f.caption.text for f in document.figures if f.caption)
 
 

@@ -166,7 +166,9 @@ def test_flips_and_quarter_turns_come_out_as_seen(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_a_page_that_is_shown_rotated_gives_pictures_and_boxes_as_shown(rotation: int, tmp_path: Path) -> None:
+def test_a_page_that_is_shown_rotated_gives_pictures_and_boxes_as_shown(
+    rotation: int, tmp_path: Path
+) -> None:
     paper = with_figure(Paper()).image((100, 100, 300, 250), coloured())
     paper.page.set_rotation(rotation)
     figure, pixels, seen = read(paper, tmp_path)
@@ -199,7 +201,8 @@ def test_what_a_soft_mask_hides_is_white(tmp_path: Path) -> None:
     mask = np.full((90, 120), 255, np.uint8)
     mask[:, :60] = 0
     hidden = paper.object(
-        "/Type/XObject/Subtype/Image/Width 120/Height 90/ColorSpace/DeviceGray/BitsPerComponent 8", mask.tobytes()
+        "/Type/XObject/Subtype/Image/Width 120/Height 90/ColorSpace/DeviceGray/BitsPerComponent 8",
+        mask.tobytes(),
     )
     data = encoded(np.full((90, 120, 3), 60, np.uint8), "JPEG")
     keys = {"ColorSpace": "/DeviceRGB", "BitsPerComponent": "8", "Filter": "/DCTDecode"}

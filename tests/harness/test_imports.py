@@ -21,7 +21,7 @@ LAYERS = [
     ["harness.registry", "harness.download", "harness.unpacking"],
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
     ["harness.intervals", "harness.paired"],
-    ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
+    ["harness.data", "harness.catalogue", "harness.published", "harness.protocols", "harness.figures"],
     ["harness.stages"],
     [
         "harness.weights",
@@ -70,6 +70,7 @@ HEAVY = (
     "pyarrow",
     "matplotlib",
     "jinja2",
+    "pymupdf",
 )
 
 
