@@ -43,7 +43,7 @@ def file_stem(path: Path) -> str:
     """
     name = re.sub(r"\.pdf$", "", path.name, flags=re.IGNORECASE)
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    safe = re.sub(r"-?\.\.+-?|[^A-Za-z0-9._-]+", "-", plain).strip(".-_")[:LONGEST].strip(".-_") or "paper"
+    safe = re.sub(r"(?:\.\.+|[^A-Za-z0-9._])+", "-", plain).strip(".-_")[:LONGEST].strip(".-_") or "paper"
     return f"paper-{safe}" if RESERVED.match(safe) else safe
 
 
