@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +116,7 @@ class _Reading:
     def document(self) -> Document:
         self.problems: list[str] = []
         self.taken: set[str] = set()
+        self.pictures: set[bytes] = set()
         pages = [page for number in range(self.opened.page_count) if (page := self._page(number))]
         style = style_of(pages)
         layouts = layouts_of(pages, style)
@@ -173,6 +175,8 @@ class _Reading:
         except broken() as error:
             self.problems.append(f"{name} (page {match.page}): no picture: {_said(error)}")
             return None
+        if match.caption is None and self._repeated(picture.pixels):
+            return None
         image = write_picture(self.out, picture_name(self.stem, match.page, picture, self.taken), picture)
         height, width = picture.pixels.shape[:2]
         caption = _caption(match.caption, layouts) if match.caption else None
@@ -188,6 +192,13 @@ class _Reading:
             match.confidence,
         )
         return self.describe(figure, picture.pixels) if self.describe else figure
+
+    def _repeated(self, pixels: np.ndarray) -> bool:
+        """Whether the same picture stood on an earlier page: without a caption that is a logo."""
+        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+        known = digest in self.pictures
+        self.pictures.add(digest)
+        return known
 
 
 def _place(match: Match) -> tuple[int, float, float]:
