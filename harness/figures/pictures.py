@@ -97,7 +97,7 @@ def _from_objects(
 ) -> Picture | None:
     """The picture made of image objects alone, None where that cannot be had."""
     boxes = [layout_page.shown(one.box) for one in images]
-    if any(not _inside(box, tuple(page.rect)) for box in boxes):
+    if any(one.cropped for one in images) or any(not _inside(box, tuple(page.rect)) for box in boxes):
         return None  # the page shows a part of it
     try:
         if len(images) == 1:
@@ -218,7 +218,7 @@ def _rendered(
     box = intersection(wide, tuple(page.rect))
     scale = RENDERED_DPI / 72
     large = [(image, where) for image, where in images if area(where) > 0.05 * area(box)]
-    scale = max([scale, *(max(_rough_scale(image, where)) for image, where in large)])
+    scale = max([scale, *(max(_rough_scale(image)) for image, _ in large)])
     scale = min(scale, (MOST_RENDERED / max(1.0, area(box))) ** 0.5)
     pixmap = page.get_pixmap(matrix=pymupdf.Matrix(scale, scale), clip=pymupdf.Rect(box), alpha=False)
     rows = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.stride)
@@ -234,11 +234,9 @@ def _rendered(
     return Picture(_greyed(pixels[y0:y1, x0:x1]), shown, kind, objects)
 
 
-def _rough_scale(image: Placed, box: Box) -> tuple[float, float]:
+def _rough_scale(image: Placed) -> tuple[float, float]:
     a, b, c, d, _, _ = image.matrix
-    if max(abs(b), abs(c)) > max(abs(a), abs(d)):
-        return image.height / max(0.1, box[2] - box[0]), image.width / max(0.1, box[3] - box[1])
-    return image.width / max(0.1, box[2] - box[0]), image.height / max(0.1, box[3] - box[1])
+    return image.width / max(0.1, (a * a + b * b) ** 0.5), image.height / max(0.1, (c * c + d * d) ** 0.5)
 
 
 def _inked(pixels: np.ndarray, keep: Sequence[Box]) -> tuple[int, int, int, int]:
