@@ -29,7 +29,7 @@ LAYERS = [
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
     ["harness.intervals", "harness.paired"],
     ["harness.calibration", "harness.subgroups"],
-    ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
+    ["harness.data", "harness.catalogue", "harness.published", "harness.protocols", "harness.figures"],
     ["harness.stages", "harness.external"],
     [
         "harness.weights",
@@ -89,6 +89,7 @@ HEAVY = (
     "pyarrow",
     "matplotlib",
     "jinja2",
+    "pymupdf",
 )
 
 
