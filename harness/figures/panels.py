@@ -1,0 +1,165 @@
+"""The single pictures of a composite figure, as boxes.
+
+A figure is parted again and again along rows or columns (recursive X-Y cut, Nagy and Seth 1984), each time where
+most speaks for it (`harness.figures.grids`), pictures of one size together; what is left is freed of margins and
+of strips of print, and what is no picture is dropped or, when it is large, kept as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from harness.figures.cuts import HARD, margins
+from harness.figures.grids import Axis, Division, Strip, agreed, division
+from harness.figures.lettering import is_picture, is_print, without_print
+from harness.figures.types import PixelBox
+
+__all__ = ["boxes"]
+
+Grey = NDArray[np.float32]
+
+WORKING_PX = 800
+"""Longer side at which figures are parted; thinner than a pixel there, a gutter still shows as a line."""
+
+SMALLEST_PX = 30
+DEEPEST = 5
+SAME_SIZE = 0.06
+SECONDED = -3.0  # score of a proposal that pictures of the same size may bear out
+
+
+def boxes(image: NDArray[np.uint8], letters: int = 0) -> tuple[PixelBox, ...]:
+    """Boxes of the single pictures of a figure (uint8, grey or RGB) in its pixels, in reading order.
+
+    `letters` is how many the caption names. A figure that holds no picture (a chart) is one box, as is a
+    picture that nothing parts.
+    """
+    grey, scale = _working(image)
+    whole = (0, 0, grey.shape[1], grey.shape[0])
+    leaves = _parted(grey, [whole], letters, 0)
+    found = [leaf for leaf in leaves if is_picture(_region(grey, leaf))]
+    height, width = image.shape[:2]
+    if not found:
+        return ((0, 0, width, height),)
+    return tuple(_in_reading_order([_scaled(box, scale, width, height) for box in _large(grey, found)]))
+
+
+def _working(image: NDArray[np.uint8]) -> tuple[Grey, float]:
+    picture = Image.fromarray(image.squeeze()).convert("L")
+    scale = max(1.0, max(picture.size) / WORKING_PX)
+    if scale > 1:
+        size = (max(1, round(picture.width / scale)), max(1, round(picture.height / scale)))
+        picture = picture.resize(size, Image.Resampling.BOX)
+    return np.asarray(picture, np.float32), scale
+
+
+def _scaled(box: PixelBox, scale: float, width: int, height: int) -> PixelBox:
+    x0, y0, x1, y1 = (round(v * scale) for v in box)
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+
+
+def _region(grey: Grey, box: PixelBox) -> Grey:
+    return grey[box[1] : box[3], box[0] : box[2]]
+
+
+def _large(grey: Grey, found: list[PixelBox]) -> list[PixelBox]:
+    """Without slivers, and without print: what has less than a small share of the area of the largest."""
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in found]
+    shares = [area / max(areas) for area in areas]
+    return [
+        box
+        for box, share in zip(found, shares, strict=True)
+        if share >= 0.25 or (share >= 0.04 and not is_print(_region(grey, box).T))
+    ]
+
+
+def _parted(grey: Grey, siblings: list[PixelBox], letters: int, depth: int) -> list[PixelBox]:
+    """The leaves below some boxes; those of one size are parted in one way."""
+    siblings = [_trimmed(grey, without_print(grey, _trimmed(grey, box))) for box in siblings]
+    if depth == DEEPEST:
+        return siblings
+    leaves: list[PixelBox] = []
+    for group in _of_one_size(siblings):
+        strips = [_strips(_region(grey, box)) for box in group]
+        wanted = round(letters / len(siblings))
+        bonus = 1.0 if wanted >= 2 and depth < 2 else 0.0
+        least = SECONDED if len(group) > 1 else 0.0
+        proposals = [_best(strip, bonus, wanted, least) for strip in strips]
+        if len(group) > 1:
+            proposals = agreed(proposals, strips, bonus)
+        pieces: list[PixelBox] = []
+        for box, proposal in zip(group, proposals, strict=True):
+            if proposal is None:
+                leaves.append(box)
+            else:
+                pieces += _pieces(box, proposal)
+        if pieces:
+            leaves += _parted(grey, pieces, round(letters * len(group) / len(siblings)), depth + 1)
+    return leaves
+
+
+def _strips(region: Grey) -> dict[Axis, Strip]:
+    smallest = max(SMALLEST_PX, int(0.07 * max(region.shape)))
+    down = np.ascontiguousarray(region.T)
+    return {"columns": Strip(region, "columns", smallest), "rows": Strip(down, "rows", smallest)}
+
+
+def _best(strips: dict[Axis, Strip], bonus: float, wanted: int, least: float) -> Division | None:
+    options = [division(strip, bonus, wanted, least) for strip in strips.values()]
+    return max((option for option in options if option), key=lambda option: option.score, default=None)
+
+
+def _of_one_size(found: Sequence[PixelBox]) -> list[list[PixelBox]]:
+    groups: list[list[PixelBox]] = []
+    for box in found:
+        for group in groups:
+            if _same_size(group[0], box):
+                group.append(box)
+                break
+        else:
+            groups.append([box])
+    return groups
+
+
+def _same_size(a: PixelBox, b: PixelBox) -> bool:
+    wide, high = a[2] - a[0], a[3] - a[1]
+    return (
+        abs(b[2] - b[0] - wide) <= max(SAME_SIZE * wide, 3) and abs(b[3] - b[1] - high) <= max(SAME_SIZE * high, 3)
+    )
+
+
+def _pieces(box: PixelBox, parts: Division) -> list[PixelBox]:
+    x0, y0, x1, y1 = box
+    if parts.axis == "columns":
+        return [(x0 + start, y0, x0 + stop, y1) for start, stop in parts.parts]
+    return [(x0, y0 + start, x1, y0 + stop) for start, stop in parts.parts]
+
+
+def _trimmed(grey: Grey, box: PixelBox) -> PixelBox:
+    """The box without margins of one colour at which the picture ends hard."""
+    x0, y0, x1, y1 = box
+    left, right, hard_left, hard_right = margins(grey[y0:y1, x0:x1])
+    top, bottom, hard_top, hard_bottom = margins(np.ascontiguousarray(grey[y0:y1, x0:x1].T))
+    if right == 0 or bottom == 0:
+        return box
+    return (
+        x0 + (left if hard_left >= HARD else 0),
+        y0 + (top if hard_top >= HARD else 0),
+        x0 + right if hard_right >= HARD else x1,
+        y0 + bottom if hard_bottom >= HARD else y1,
+    )
+
+
+def _in_reading_order(found: Sequence[PixelBox]) -> list[PixelBox]:
+    """Row by row: a box is in a row when it begins above the middle of the row's first box."""
+    left = sorted(found, key=lambda box: (box[1], box[0]))
+    ordered: list[PixelBox] = []
+    while left:
+        first = left[0]
+        row = [box for box in left if box[1] < (first[1] + first[3]) / 2]
+        ordered += sorted(row, key=lambda box: box[0])
+        left = [box for box in left if box not in row]
+    return ordered
