@@ -20,9 +20,11 @@ FLAT = 14.0  # grey levels: JPEG noise around a uniform gutter stays below
 PURE = 0.975  # share of a line that must have its colour: letters may reach into a gutter
 STEP = 22.0  # grey levels of a jump that is no noise
 HARD = 0.3  # share of a side; the apex of a round body touches a straight line along about a fifth
+DARK = 30.0  # grey levels of black ground
+PINCHED = 0.6  # share of a column that is black where two round fields touch
 JUMP = 14.0  # the same between means over a stretch of a line
 STRETCHES = 48  # of a line
-NEAR = 15  # lines on each side that a seam must stand out of
+NEAR = 6  # lines on each side that a seam must stand out of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def cuts(grey: Grey) -> tuple[Cut, ...]:
         return ()
     gutters = [run for run in _runs(grey) if run[0] > 0 and run[1] < grey.shape[1]]
     found = [_gutter(grey, start, stop) for start, stop in gutters]
-    found += _seams(grey, gutters)
+    found += _seams(grey, gutters) + _pinches(grey, gutters)
     return tuple(sorted(found, key=lambda cut: cut.middle))
 
 
@@ -128,6 +130,22 @@ def _seams(grey: Grey, gutters: list[tuple[int, int]]) -> list[Cut]:
     return found
 
 
+def _pinches(grey: Grey, gutters: list[tuple[int, int]]) -> list[Cut]:
+    """Where round fields of view on black ground touch: columns nearly black, and blacker than those around."""
+    size = grey.shape[1]
+    dark = (grey < DARK).mean(axis=0)
+    reach = max(4, size // 30)
+    padded = np.pad(dark, reach, mode="edge")
+    highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
+    rise = dark - np.maximum(padded[: -2 * reach], padded[2 * reach :])
+    found: list[Cut] = []
+    for place in np.flatnonzero((dark >= PINCHED) & (dark == highest) & (rise >= 0.1)):
+        near = any(start - reach <= place <= stop + reach for start, stop in gutters)
+        if not near and not (found and place - found[-1].stop < reach):
+            found.append(Cut(int(place), int(place) + 1, 0.0, 0.0, 0.0, 0.0))
+    return found
+
+
 def _stretches(grey: Grey) -> Grey:
     length = max(2, grey.shape[0] // STRETCHES)
     whole = grey.shape[0] // length * length
@@ -135,7 +153,9 @@ def _stretches(grey: Grey) -> Grey:
 
 
 def _surroundings(share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Running upper quartile of a profile, so that one of many edges does not stand out."""
-    padded = np.pad(share, NEAR, mode="reflect" if len(share) > NEAR else "edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEAR + 1)
-    return np.asarray(np.partition(windows, int(1.5 * NEAR), axis=1)[:, int(1.5 * NEAR)], np.float32)
+    """The higher of the mean shares just before and just after each line: slanting edges rise slowly, seams do not."""
+    padded = np.pad(share, 4 + NEAR, mode="edge")
+    sums = np.cumsum(np.concatenate([[0.0], padded.astype(np.float64)]))
+    means = (sums[NEAR:] - sums[:-NEAR]) / NEAR
+    before, after = means[: len(share)], means[NEAR + 8 - NEAR + NEAR + 1 - 1 :][: len(share)]
+    return np.asarray(np.maximum(before, after), np.float32)

@@ -23,11 +23,14 @@ Grey = NDArray[np.float32]
 Axis = Literal["columns", "rows"]
 
 MOST_PARTS = 9
-PRIOR = -1.6
+PRIOR = -1.2
 UNSEEN = -1.1
-CLEAR = 1.5
-SURE = 3.0
+CLEAR = 0.7
+RARE = -3.4  # log-odds of a seam before its jump is looked at
+DARK, LIGHT = 60, 200  # grey levels
+SURE = 4.0
 SHARED = 0.6
+ALIKE = 1.4
 FINE = 96  # blocks along each side of the thumbnail that neighbours are compared on,
 LIKE = 24  # in so many places along each side
 
@@ -69,7 +72,7 @@ class Strip:
     def part(self, start: int, stop: int) -> Grey:
         """The columns start to stop, looked at in 24 x 24 places."""
         places = (start + (np.arange(LIKE) + 0.5) * (stop - start) / LIKE) * FINE / self.size
-        return self.thumbnail[FINE // LIKE // 2 :: FINE // LIKE, places.astype(int)]
+        return self.thumbnail[FINE // LIKE // 2 :: FINE // LIKE, np.minimum(places.astype(int), FINE - 1)]
 
 
 def division(strip: Strip, bonus: float = 0.0, wanted: int = 0, least: float = 0.0) -> Division | None:
@@ -78,19 +81,30 @@ def division(strip: Strip, bonus: float = 0.0, wanted: int = 0, least: float = 0
     `bonus` is what is known beforehand of its being composite, `wanted` a number of parts that is likely.
     """
     options = [_separate(strip)]
-    options += [_regular(strip, number, wanted) for number in range(2, MOST_PARTS + 1)]
+    options += [_regular(strip, number, wanted, least - bonus) for number in range(2, MOST_PARTS + 1)]
     good = [option for option in options if option is not None and option.score + bonus > least]
     return max(good, key=lambda option: option.score, default=None)
 
 
-def evidence(cut: Cut, size: int) -> float:
-    """What speaks for one cut by itself."""
+def evidence(cut: Cut) -> float:
+    """What speaks for one cut by itself, in log-odds: logistic regressions on cuts of synthetic composites."""
     if cut.stop == cut.start:
-        return min(-2.2 + 16 * cut.jump, 4.0)
-    hard = max(cut.before, cut.after)
-    both = min(cut.before, cut.after)
-    wide = min((cut.stop - cut.start) / size * 12, 0.8)
-    return -0.6 + wide + (2.5 * hard + 3 * both if hard >= HARD else 0.0)
+        return min(-3.5 + 11 * cut.jump, 3.5)
+    return _gutter(cut)
+
+
+def _expected(cut: Cut) -> float:
+    """What speaks for a cut found where equal parts would have one."""
+    if cut.stop == cut.start:
+        return min(-1.6 + 14 * cut.jump, 3.5)
+    return max(_gutter(cut), -1.6) + 1.2
+
+
+def _gutter(cut: Cut) -> float:
+    """Black ground hardly ever crosses a body; white does, between the lungs of a bright window."""
+    ground = 4.2 if cut.colour < DARK else (2.8 if cut.colour > LIGHT else 0.0)
+    hard, both = max(cut.before, cut.after), min(cut.before, cut.after)
+    return min(-4.9 + ground + 4.1 * hard + 5.4 * both, 5.0)
 
 
 def support(strip: Strip, wanted: Division) -> Division:
@@ -100,7 +114,7 @@ def support(strip: Strip, wanted: Division) -> Division:
     kept, score = [], PRIOR
     for expected in middles:
         best = _nearest(strip, expected, slack)
-        score += max(evidence(best, strip.size), UNSEEN) if best else UNSEEN
+        score += max(_expected(best), UNSEEN) if best else UNSEEN
         kept.append(best or _unseen(expected))
     return Division(strip.axis, _between(kept, strip.size), score, tuple(kept))
 
@@ -114,7 +128,8 @@ def agreed(
     """
     best: list[Division | None] = [None] * len(strips)
     most = 0.0
-    for proposal in {p.cuts: p for p in proposals if p}.values():
+    together = [pooled([strip[axis] for strip in strips]) for axis in strips[0]]
+    for proposal in {p.cuts: p for p in (*proposals, *together) if p}.values():
         shared = [support(strip[proposal.axis], proposal) for strip in strips]
         gains = [min(max(s.score - PRIOR, -2.0), 5.0) for s in shared]
         total = PRIOR + bonus + SHARED * sum(gains) + proposal.beforehand
@@ -123,18 +138,43 @@ def agreed(
     return best
 
 
+def pooled(strips: Sequence[Strip]) -> Division | None:
+    """Cuts that pictures of one size show at the same place, none of them perhaps clear in any one."""
+    first = strips[0]
+    slack = max(3.0, 0.01 * first.size)
+    kept: list[Cut] = []
+    for cut in sorted((c for strip in strips for c in strip.cuts), key=evidence, reverse=True):
+        if any(abs(cut.middle - other.middle) < first.smallest for other in kept):
+            continue
+        seen = [_nearest(strip, cut.middle, slack) for strip in strips]
+        if RARE + SHARED * sum(evidence(c) - RARE if c else UNSEEN for c in seen) > CLEAR:
+            kept.append(cut)
+    kept = sorted((c for c in kept if first.smallest <= c.start and c.stop <= first.size - first.smallest), key=_start)
+    if not kept:
+        return None
+    parts = _between(kept, first.size)
+    against = float(np.mean([_mirrored(strip, parts) for strip in strips]))
+    beforehand = 2 * min(_shape(first, len(parts)), 0.0) - against
+    return Division(first.axis, parts, 0.0, tuple(kept), beforehand)
+
+
+def _start(cut: Cut) -> int:
+    return cut.start
+
+
 def _separate(strip: Strip) -> Division | None:
     size = strip.size
-    kept = [c for c in strip.cuts if evidence(c, size) >= CLEAR]
+    kept = [c for c in strip.cuts if evidence(c) >= CLEAR]
     while kept and (weaker := _beside_sliver(strip, kept)):
         kept.remove(weaker)
     if not kept:
         return None
     parts = _between(kept, size)
-    score = PRIOR + sum(evidence(cut, size) for cut in kept)
-    if min(evidence(cut, size) for cut in kept) < SURE:
-        score -= _mirrored(strip, parts)
-    return Division(strip.axis, parts, score, tuple(kept))
+    score = PRIOR + sum(evidence(cut) for cut in kept)
+    beforehand = min(_shape(strip, len(parts)), 0.0)
+    if min(evidence(cut) for cut in kept) < SURE:
+        beforehand -= _mirrored(strip, parts)
+    return Division(strip.axis, parts, score + beforehand, tuple(kept), beforehand)
 
 
 def _beside_sliver(strip: Strip, kept: Sequence[Cut]) -> Cut | None:
@@ -145,11 +185,11 @@ def _beside_sliver(strip: Strip, kept: Sequence[Cut]) -> Cut | None:
     for number, width in enumerate(widths):
         if width < narrow:
             beside = [*kept[max(number - 1, 0) : number], *kept[number : number + 1]]
-            return min(beside, key=lambda cut: evidence(cut, strip.size))
+            return min(beside, key=lambda cut: evidence(cut))
     return None
 
 
-def _regular(strip: Strip, number: int, wanted: int) -> Division | None:
+def _regular(strip: Strip, number: int, wanted: int, least: float) -> Division | None:
     """Equal parts, `number` of them, if most boundaries are seen and no clear cut is left over."""
     size = strip.size
     if size / number < strip.smallest:
@@ -161,20 +201,24 @@ def _regular(strip: Strip, number: int, wanted: int) -> Division | None:
     for boundary in range(1, number):
         expected = boundary * (size + gap) / number - gap / 2
         best = _nearest(strip, expected, slack)
-        score += max(evidence(best, size), UNSEEN) + 0.6 if best else UNSEEN
+        score += max(_expected(best), UNSEEN) if best else UNSEEN
         kept.append(best or _unseen(expected))
-    score -= 1.5 * sum(1 for c in strip.cuts if c not in kept and evidence(c, size) >= CLEAR)
+    score -= 1.5 * sum(1 for c in strip.cuts if c not in kept and evidence(c) >= CLEAR)
     parts = _between(kept, size)
     if min(stop - start for start, stop in parts) < strip.smallest:
         return None
-    beforehand = _likeness(strip, parts) + _shape(strip, number) + (0.7 if number == wanted else 0.0)
+    beforehand = _shape(strip, number) + (0.7 if number == wanted else 0.0)
+    if score + beforehand + ALIKE <= least:
+        return None
+    beforehand += _likeness(strip, parts)
     return Division(strip.axis, parts, score + beforehand, tuple(kept), beforehand)
 
 
 def _shape(strip: Strip, number: int) -> float:
     """What speaks for parts because they would have the shape of a slice, as the whole has not."""
     whole = strip.grey.shape[1] / strip.grey.shape[0]
-    return 0.7 * max(0.0, _usual(whole / number, strip.axis) - _usual(whole, strip.axis))
+    gain = _usual(whole / number, strip.axis) - _usual(whole, strip.axis)
+    return 0.7 * gain if gain > 0 else 0.3 * gain
 
 
 def _usual(shape: float, axis: Axis) -> float:
@@ -185,7 +229,7 @@ def _usual(shape: float, axis: Axis) -> float:
 
 def _nearest(strip: Strip, expected: float, slack: float) -> Cut | None:
     near = [cut for cut in strip.cuts if cut.start - slack <= expected <= cut.stop + slack]
-    return max(near, key=lambda cut: evidence(cut, strip.size), default=None)
+    return max(near, key=lambda cut: evidence(cut), default=None)
 
 
 def _unseen(place: float) -> Cut:
@@ -212,17 +256,28 @@ def _between(kept: Sequence[Cut], size: int) -> tuple[tuple[int, int], ...]:
 
 def _likeness(strip: Strip, parts: Sequence[tuple[int, int]]) -> float:
     """Evidence from neighbours: slices of a series look alike when shifted, halves of one picture when mirrored."""
-    small = [strip.part(start, stop) for start, stop in parts]
-    shifted = float(np.mean([_correlation(a, b) for a, b in zip(small, small[1:], strict=False)]))
-    return min(max(2.5 * (shifted - 0.35), -0.8), 1.4) - _mirrored(strip, parts)
+    shifted, mirrored = _alike(strip, parts)
+    return min(max(2.5 * (shifted - 0.35), -0.8), ALIKE) - _excess(shifted, mirrored)
 
 
 def _mirrored(strip: Strip, parts: Sequence[tuple[int, int]]) -> float:
     """What speaks against a cut through the middle of a body: neighbours that are mirror images."""
-    small = [strip.part(start, stop) for start, stop in parts]
-    pairs = list(zip(small, small[1:], strict=False))
-    excess = [_correlation(a, b[:, ::-1]) - _correlation(a, b) for a, b in pairs]
-    return min(max(3 * (float(np.mean(excess)) - 0.1), 0.0), 3.0)
+    return _excess(*_alike(strip, parts))
+
+
+def _excess(shifted: float, mirrored: float) -> float:
+    return min(max(3 * (mirrored - shifted - 0.1), 0.0), 3.0)
+
+
+def _alike(strip: Strip, parts: Sequence[tuple[int, int]]) -> tuple[float, float]:
+    """Mean correlation of neighbouring parts, as they are and with one of them mirrored."""
+    looks = np.stack([strip.part(start, stop) for start, stop in parts])
+    looks = looks - looks.mean(axis=(1, 2), keepdims=True)
+    norms = np.sqrt((looks * looks).sum(axis=(1, 2)))
+    norms = norms[1:] * norms[:-1] + 1e-6
+    shifted = (looks[1:] * looks[:-1]).sum(axis=(1, 2)) / norms
+    mirrored = (looks[1:, :, ::-1] * looks[:-1]).sum(axis=(1, 2)) / norms
+    return float(shifted.mean()), float(mirrored.mean())
 
 
 def _blocks(grey: Grey, number: int) -> Grey:
@@ -233,9 +288,3 @@ def _blocks(grey: Grey, number: int) -> Grey:
     rows, columns = (np.arange(number + 1) * n // number for n in grey.shape)
     sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=0), columns[:-1], axis=1)
     return np.asarray(sums / np.outer(np.diff(rows), np.diff(columns)), np.float32)
-
-
-def _correlation(a: Grey, b: Grey) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / norm if norm > 0 else 0.0

@@ -85,7 +85,7 @@ def _parted(grey: Grey, siblings: list[PixelBox], letters: int, depth: int) -> l
     for group in _of_one_size(siblings):
         strips = [_strips(_region(grey, box)) for box in group]
         wanted = round(letters / len(siblings))
-        bonus = 1.0 if wanted >= 2 and depth < 2 else 0.0
+        bonus = _beforehand(letters, wanted, depth)
         least = SECONDED if len(group) > 1 else 0.0
         proposals = [_best(strip, bonus, wanted, least) for strip in strips]
         if len(group) > 1:
@@ -99,6 +99,12 @@ def _parted(grey: Grey, siblings: list[PixelBox], letters: int, depth: int) -> l
         if pieces:
             leaves += _parted(grey, pieces, round(letters * len(group) / len(siblings)), depth + 1)
     return leaves
+
+
+def _beforehand(letters: int, wanted: int, depth: int) -> float:
+    """What is known of a division before looking: the caption's letters, and that grids are two cuts deep."""
+    named = 1.0 if wanted >= 2 else (-0.5 if letters >= 2 else 0.0)
+    return named - (1.0 if depth >= 2 else 0.0)
 
 
 def _strips(region: Grey) -> dict[Axis, Strip]:
