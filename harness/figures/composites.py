@@ -52,7 +52,9 @@ def composite(pictures: Sequence[Pixels], random: np.random.Generator) -> Compos
         canvas.paste(_fitted(pictures[int(number)], box, style), box[:2])
     _print_letters(canvas, boxes, letters)
     image, boxes = _printed(canvas, boxes, random)
-    caption = "CT images. " + " ".join(f"({chr(97 + i)}) Slice." for i in range(len(boxes)) if letters != "none")
+    caption = "CT images. " + " ".join(
+        f"({chr(97 + i)}) Slice." for i in range(len(boxes)) if letters != "none"
+    )
     return Composite(image, tuple(boxes), layout, gutter, caption)
 
 
@@ -175,7 +177,9 @@ def _print_letters(canvas: Image.Image, boxes: list[PixelBox], where: str) -> No
             draw.rectangle((x0, y0, x0 + size + 4, y0 + size + 6), fill=255)
             draw.text((x0 + 3, y0 + 2), letter, fill=0, font=font)
         elif where == "below":
-            draw.text(((x0 + x1) // 2 - 8, y1 + 8), f"({letter.lower()})", fill=0, font=ImageFont.load_default(16))
+            draw.text(
+                ((x0 + x1) // 2 - 8, y1 + 8), f"({letter.lower()})", fill=0, font=ImageFont.load_default(16)
+            )
 
 
 def _printed(

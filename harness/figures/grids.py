@@ -149,7 +149,11 @@ def pooled(strips: Sequence[Strip]) -> Division | None:
         seen = [_nearest(strip, cut.middle, slack) for strip in strips]
         if RARE + SHARED * sum(evidence(c) - RARE if c else UNSEEN for c in seen) > CLEAR:
             kept.append(cut)
-    kept = sorted((c for c in kept if first.smallest <= c.start and c.stop <= first.size - first.smallest), key=_start)
+    kept = sorted(
+        (c for c in kept if first.smallest <= c.start and c.stop <= first.size - first.smallest), key=_start
+    )
+    while kept and (weaker := _beside_sliver(first, kept)):
+        kept.remove(weaker)
     if not kept:
         return None
     parts = _between(kept, first.size)
@@ -181,7 +185,7 @@ def _beside_sliver(strip: Strip, kept: Sequence[Cut]) -> Cut | None:
     """The weaker of the two cuts that bound a part too narrow to be a picture."""
     edges = [0, *(edge for cut in kept for edge in (cut.start, cut.stop)), strip.size]
     widths = [stop - start for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-    narrow = max(strip.smallest, min(0.3 * max(widths), 0.4 * strip.grey.shape[0]))
+    narrow = max(strip.smallest, min(0.33 * max(widths), 0.4 * strip.grey.shape[0]))
     for number, width in enumerate(widths):
         if width < narrow:
             beside = [*kept[max(number - 1, 0) : number], *kept[number : number + 1]]
@@ -238,7 +242,9 @@ def _unseen(place: float) -> Cut:
 
 def _gap(found: Sequence[Cut], size: int) -> float:
     """Width of the gutters, from those with two hard sides."""
-    widths = [c.stop - c.start for c in found if min(c.before, c.after) >= HARD and c.stop - c.start < 0.1 * size]
+    widths = [
+        c.stop - c.start for c in found if min(c.before, c.after) >= HARD and c.stop - c.start < 0.1 * size
+    ]
     return float(np.median(widths)) if widths else 0.0
 
 

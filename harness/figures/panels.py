@@ -16,9 +16,11 @@ from PIL import Image
 from harness.figures.cuts import HARD, margins
 from harness.figures.grids import Axis, Division, Strip, agreed, division
 from harness.figures.lettering import is_picture, is_print, without_print
-from harness.figures.types import PixelBox
+from harness.figures.letters import Word, lettered
+from harness.figures.passages import passages
+from harness.figures.types import Box, Panel, PixelBox
 
-__all__ = ["boxes"]
+__all__ = ["boxes", "panels_of"]
 
 Grey = NDArray[np.float32]
 
@@ -27,8 +29,37 @@ WORKING_PX = 800
 
 SMALLEST_PX = 30
 DEEPEST = 5
-SAME_SIZE = 0.06
+LEAST_PICTURE = 0.15  # share of the figure that its pictures fill, else it is a drawing with tones in it
+SAME_SIZE = 0.11  # the slack of equal parts, and half of a soft gutter
 SECONDED = -3.0  # score of a proposal that pictures of the same size may bear out
+
+
+def panels_of(
+    image: NDArray[np.uint8], box: Box, caption_text: str = "", words: Sequence[Word] = ()
+) -> tuple[Panel, ...]:
+    """The panels of a figure in reading order, with letters and what the caption says of each.
+
+    `image` is uint8, (height, width) or (height, width, 3); `box` its place on the page; `words` what the page
+    prints near it. A figure that nothing parts is one panel.
+    """
+    said = passages(caption_text)
+    found = boxes(image, 0 if said.places else len(said.names))
+    placed = [_on_page(pixels, image.shape[:2], box) for pixels in found]
+    letters = lettered(placed, words, said.names)
+    return tuple(
+        Panel(place, pixels, letter, said.of(letter))
+        for place, pixels, letter in zip(placed, found, letters, strict=True)
+    )
+
+
+def _on_page(pixels: PixelBox, shape: tuple[int, ...], box: Box) -> Box:
+    across, down = (box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[0]
+    return (
+        box[0] + pixels[0] * across,
+        box[1] + pixels[1] * down,
+        box[0] + pixels[2] * across,
+        box[1] + pixels[3] * down,
+    )
 
 
 def boxes(image: NDArray[np.uint8], letters: int = 0) -> tuple[PixelBox, ...]:
@@ -42,7 +73,7 @@ def boxes(image: NDArray[np.uint8], letters: int = 0) -> tuple[PixelBox, ...]:
     leaves = _parted(grey, [whole], letters, 0)
     found = [leaf for leaf in leaves if is_picture(_region(grey, leaf))]
     height, width = image.shape[:2]
-    if not found:
+    if sum(_area(leaf) for leaf in found) < LEAST_PICTURE * _area(whole):
         return ((0, 0, width, height),)
     return tuple(_in_reading_order([_scaled(box, scale, width, height) for box in _large(grey, found)]))
 
@@ -65,9 +96,13 @@ def _region(grey: Grey, box: PixelBox) -> Grey:
     return grey[box[1] : box[3], box[0] : box[2]]
 
 
+def _area(box: PixelBox) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def _large(grey: Grey, found: list[PixelBox]) -> list[PixelBox]:
     """Without slivers, and without print: what has less than a small share of the area of the largest."""
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in found]
+    areas = [_area(box) for box in found]
     shares = [area / max(areas) for area in areas]
     return [
         box
@@ -78,13 +113,13 @@ def _large(grey: Grey, found: list[PixelBox]) -> list[PixelBox]:
 
 def _parted(grey: Grey, siblings: list[PixelBox], letters: int, depth: int) -> list[PixelBox]:
     """The leaves below some boxes; those of one size are parted in one way."""
-    siblings = [_trimmed(grey, without_print(grey, _trimmed(grey, box))) for box in siblings]
+    bare = {_trimmed(grey, without_print(grey, _trimmed(grey, box))): box for box in siblings}
     if depth == DEEPEST:
-        return siblings
+        return list(bare)
     leaves: list[PixelBox] = []
-    for group in _of_one_size(siblings):
+    for group in _of_one_size(bare):
         strips = [_strips(_region(grey, box)) for box in group]
-        wanted = round(letters / len(siblings))
+        wanted = round(letters / len(bare))
         bonus = _beforehand(letters, wanted, depth)
         least = SECONDED if len(group) > 1 else 0.0
         proposals = [_best(strip, bonus, wanted, least) for strip in strips]
@@ -97,7 +132,7 @@ def _parted(grey: Grey, siblings: list[PixelBox], letters: int, depth: int) -> l
             else:
                 pieces += _pieces(box, proposal)
         if pieces:
-            leaves += _parted(grey, pieces, round(letters * len(group) / len(siblings)), depth + 1)
+            leaves += _parted(grey, pieces, round(letters * len(group) / len(bare)), depth + 1)
     return leaves
 
 
@@ -118,11 +153,12 @@ def _best(strips: dict[Axis, Strip], bonus: float, wanted: int, least: float) ->
     return max((option for option in options if option), key=lambda option: option.score, default=None)
 
 
-def _of_one_size(found: Sequence[PixelBox]) -> list[list[PixelBox]]:
+def _of_one_size(bare: dict[PixelBox, PixelBox]) -> list[list[PixelBox]]:
+    """Groups of boxes that have one size, with or without their margins (`bare` has those with as values)."""
     groups: list[list[PixelBox]] = []
-    for box in found:
+    for box, whole in bare.items():
         for group in groups:
-            if _same_size(group[0], box):
+            if _same_size(group[0], box) or _same_size(bare[group[0]], whole):
                 group.append(box)
                 break
         else:
@@ -132,8 +168,8 @@ def _of_one_size(found: Sequence[PixelBox]) -> list[list[PixelBox]]:
 
 def _same_size(a: PixelBox, b: PixelBox) -> bool:
     wide, high = a[2] - a[0], a[3] - a[1]
-    return (
-        abs(b[2] - b[0] - wide) <= max(SAME_SIZE * wide, 3) and abs(b[3] - b[1] - high) <= max(SAME_SIZE * high, 3)
+    return abs(b[2] - b[0] - wide) <= max(SAME_SIZE * wide, 3) and abs(b[3] - b[1] - high) <= max(
+        SAME_SIZE * high, 3
     )
 
 
