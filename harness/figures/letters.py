@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from harness.figures.types import Box
 
-__all__ = ["Word", "lettered"]
+__all__ = ["Word", "headings", "lettered"]
 
 Word = tuple[float, float, float, float, str]
 """x0, y0, x1, y1 in PDF points, and what is printed there."""
@@ -36,9 +36,46 @@ def lettered(boxes: Sequence[Box], words: Sequence[Word], names: Sequence[str]) 
     return tuple(_by_order(boxes, names))
 
 
+def headings(boxes: Sequence[Box], words: Sequence[Word], figure: Box) -> tuple[str, ...]:
+    """What a figure prints above each panel, or above the column that it is in; nothing inside a panel counts."""
+    outside = [
+        word
+        for word in words
+        if _within(word, figure) and not LETTER.match(word[4].strip()) and not any(_within(word, b) for b in boxes)
+    ]
+    return tuple(_heading(box, boxes, outside, figure) for box in boxes)
+
+
+def _heading(box: Box, boxes: Sequence[Box], words: Sequence[Word], figure: Box) -> str:
+    column = sorted((b for b in boxes if _in_column(b, box) and b[1] <= box[1]), key=lambda b: -b[1])
+    for number, own in enumerate(column):
+        ceiling = column[number + 1][3] if number + 1 < len(column) else figure[1]
+        above = [w for w in words if own[0] <= (w[0] + w[2]) / 2 <= own[2] and ceiling <= (w[1] + w[3]) / 2 <= own[1]]
+        if above:
+            return " ".join(w[4] for w in sorted(above, key=lambda w: (round(w[1] / 3), w[0])))
+    return ""
+
+
+def _within(word: Word, box: Box) -> bool:
+    x, y = (word[0] + word[2]) / 2, (word[1] + word[3]) / 2
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
+def _alone(word: Word, words: Sequence[Word]) -> bool:
+    """Whether nothing is printed right beside a word: letters stand alone, "(A)" in running text does not."""
+    high = max(word[3] - word[1], 1.0)
+    for other in words:
+        level = min(word[3], other[3]) - max(word[1], other[1]) > 0.5 * high
+        gap = max(other[0] - word[2], word[0] - other[2])
+        if other is not word and level and gap < 0.8 * high and not LETTER.match(other[4].strip()):
+            return False
+    return True
+
+
 def _printed(boxes: Sequence[Box], words: Sequence[Word], names: Sequence[str]) -> dict[int, str]:
     """Panel number to letter, nearest pairs first, each letter and each panel once."""
-    found = [(word, match[1]) for word in words if (match := LETTER.match(word[4].strip()))]
+    single = [(word, match[1]) for word in words if (match := LETTER.match(word[4].strip()))]
+    found = [(word, letter) for word, letter in single if _alone(word, words)]
     upper = sum(letter.isupper() for _, letter in found) * 2 >= len(found)
     letters = [(word, letter.lower()) for word, letter in found if letter.isupper() == upper]
     if names:

@@ -16,7 +16,7 @@ from PIL import Image
 from harness.figures.cuts import HARD, margins
 from harness.figures.grids import Axis, Division, Strip, agreed, division
 from harness.figures.lettering import is_picture, is_print, without_print
-from harness.figures.letters import Word, lettered
+from harness.figures.letters import Word, headings, lettered
 from harness.figures.passages import passages
 from harness.figures.types import Box, Panel, PixelBox
 
@@ -37,7 +37,7 @@ SECONDED = -3.0  # score of a proposal that pictures of the same size may bear o
 def panels_of(
     image: NDArray[np.uint8], box: Box, caption_text: str = "", words: Sequence[Word] = ()
 ) -> tuple[Panel, ...]:
-    """The panels of a figure in reading order, with letters and what the caption says of each.
+    """The panels of a figure in reading order, with letters, the heading printed above and the caption's words of each.
 
     `image` is uint8, (height, width) or (height, width, 3); `box` its place on the page; `words` what the page
     prints near it. A figure that nothing parts is one panel.
@@ -46,10 +46,9 @@ def panels_of(
     found = boxes(image, 0 if said.places else len(said.names))
     placed = [_on_page(pixels, image.shape[:2], box) for pixels in found]
     letters = lettered(placed, words, said.names)
-    return tuple(
-        Panel(place, pixels, letter, said.of(letter))
-        for place, pixels, letter in zip(placed, found, letters, strict=True)
-    )
+    above = headings(placed, words, box) if len(placed) > 1 else ("",)
+    texts = [". ".join(t for t in (head, said.of(name)) if t) for head, name in zip(above, letters, strict=True)]
+    return tuple(map(Panel, placed, found, letters, texts))
 
 
 def _on_page(pixels: PixelBox, shape: tuple[int, ...], box: Box) -> Box:
