@@ -21,6 +21,7 @@ LAYERS = [
     ["harness.registry", "harness.download", "harness.unpacking"],
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
     ["harness.intervals", "harness.paired"],
+    ["harness.figures"],  # among them types first, the studies last
     ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
     ["harness.stages"],
     [
