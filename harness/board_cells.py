@@ -75,6 +75,7 @@ class Cell:
     labels: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     groups: tuple[str | None, ...] | None = None
+    sources: tuple[str | None, ...] | None = None
     failure: str | None = None
 
     @property
@@ -225,9 +226,12 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
 
     dataset = entry.record.manifest["dataset"]
     classes, n_test = list(dataset["classes"]), dataset["n"]["test"]
-    expected = ["id", "label", "group", *classes]
-    if list(frame.columns) != expected:
-        raise RecordError(f"predictions have the columns {list(frame.columns)!r}, expected {expected!r}")
+    named, columns = ["id", "label", "group"], list(frame.columns)
+    if columns not in ([*named, *classes], [*named, "source", *classes]):  # older records know no sources
+        raise RecordError(
+            f"predictions have the columns {columns!r}, expected {[*named, *classes]!r}, with or without 'source' "
+            "behind 'group'"
+        )
     frame = frame.sort_values("id", kind="stable", ignore_index=True)
     if len(frame) != n_test or frame["id"].duplicated().any() or frame["id"].isna().any():
         raise RecordError(
@@ -239,11 +243,12 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
             f"predictions give image {unknown['id'].iloc[0]!r} the label {unknown['label'].iloc[0]!r}, "
             f"which is none of {classes!r}"
         )
-    strange = next(
-        (v for v in [*frame["id"], *frame["group"]] if not isinstance(v, str) and not pd.isna(v)), None
-    )
+    if len(columns) > len(named) + len(classes):
+        named.append("source")
+    texts = [value for name in named for value in frame[name]]
+    strange = next((value for value in texts if not isinstance(value, str) and not pd.isna(value)), None)
     if strange is not None:
-        raise RecordError(f"predictions name an image or a group {strange!r}, expected text")
+        raise RecordError(f"predictions name an image, a group or a source {strange!r}, expected text")
     number = {name: index for index, name in enumerate(classes)}
     return Cell(
         entry=entry,
@@ -251,5 +256,11 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
         ids=tuple(frame["id"]),
         labels=np.array([number[name] for name in frame["label"]], dtype=np.int64),
         probabilities=check_probabilities(frame[classes].to_numpy(), n_test, len(classes)),
-        groups=tuple(None if pd.isna(group) else str(group) for group in frame["group"]),
+        groups=_texts(frame["group"]),
+        sources=_texts(frame["source"]) if "source" in named else None,
     )
+
+
+def _texts(values: pd.Series[str]) -> tuple[str | None, ...]:
+    """The texts of a column, None where it has none."""
+    return tuple(value if isinstance(value, str) else None for value in values)

@@ -21,6 +21,7 @@ from harness.intervals import LEVEL, Interval
 from harness.metrics import METRICS
 from harness.paired import ALPHA, POWER
 from harness.records import writable
+from harness.reliability_tables import reliability_cells, reliability_json
 from harness.resamples import RESAMPLES, SEED
 from harness.schemas import portable
 from harness.verdicts import compared_verdicts
@@ -102,6 +103,7 @@ def comma_separated(board: Board) -> str:
             line |= {metric: mean.value, f"{metric}_sd": mean.sd}
             line |= {f"{metric}_low": portable(bounds.low), f"{metric}_high": portable(bounds.high)}
             line |= {f"{metric}_interval": bounds.method}
+        line |= reliability_cells(row)
         lines.append(line | {"notes": "; ".join(row.notes)})
     return _lines(lines, list(lines[0]))
 
@@ -200,6 +202,7 @@ def _row(row: Row, positive: str | None) -> dict[str, Any]:
         "shown": row.shown,
         "tuning": None if row.tried is None else row.tried.as_dict(),
         "metrics": None if row.means is None else _means(row.means),
+        **reliability_json(row),
         "notes": row.notes,
         "cells": [_cell(cell, positive) for cell in row.cells],
     }

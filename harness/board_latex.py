@@ -20,6 +20,7 @@ from harness.board_tables import (
     section_table,
     seeds_table,
 )
+from harness.reliability_tables import reliability_tables
 from harness.types import digest_of
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _more(section: Section, where: str) -> list[str]:
     tables = [
         (other_metrics_table(section), "other metrics", []),
         (probabilities_table(section), "probabilities", []),
+        *((table, title.lower(), below) for title, (table, below) in reliability_tables(section).items()),
         (cost_table(section), "what it took", []),
         (seeds_table(section), "standard deviations over seeds", []),
         (pairs_table(section), "pairs", texts),

@@ -23,6 +23,7 @@ from harness.board_tables import (
     seeds_table,
     with_interval,
 )
+from harness.reliability_tables import reliability_tables
 
 if TYPE_CHECKING:
     from harness.boards import Board, Section
@@ -32,7 +33,7 @@ __all__ = ["aligned", "escaped", "index_page", "page"]
 WIDTH = 110
 
 SPECIAL = re.compile(
-    r"(?P<plain>\[[\d.]+, [\d.]+\](?!\()|<(?![a-zA-Z/!?]))|[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
+    r"(?P<plain>\[-?[\d.]+, -?[\d.]+\](?!\()|<(?![a-zA-Z/!?]))|[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
 )
 """What Markdown would take for its own; an underscore within a word, an interval and a lone < are none."""
 
@@ -62,16 +63,17 @@ def page(board: Board) -> str:
 
 def _section(section: Section) -> list[str]:
     tables = {
-        "Other metrics": other_metrics_table(section),
-        "Probabilities": probabilities_table(section),
-        "What it took": cost_table(section),
-        "Standard deviations over seeds": seeds_table(section),
-        "Pairs": pairs_table(section),
+        "Other metrics": (other_metrics_table(section), []),
+        "Probabilities": (probabilities_table(section), []),
+        **reliability_tables(section),
+        "What it took": (cost_table(section), []),
+        "Standard deviations over seeds": (seeds_table(section), []),
+        "Pairs": (pairs_table(section), []),
     }
     parts = [_table(section_table(section))]
-    for title, table in tables.items():
+    for title, (table, texts) in tables.items():
         if table.rows:
-            parts += [f"### {title}", _table(table)]
+            parts += [f"### {title}", _table(table), *(_wrapped("", escaped(text)) for text in texts)]
     return [*parts, *(_wrapped("", escaped(text)) for text in pairs_text(section))]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from harness.board_cells import Cell
 from harness.board_draws import Draws, draws_of, shared_out
 from harness.board_pairs import Pairs, pairs_of
+from harness.board_reliability import Reliability
 from harness.board_trials import Tried, tried_in
 from harness.intervals import Interval, mean_intervals
 from harness.metrics import METRICS, Auc, Score, lower_bound
@@ -56,6 +57,7 @@ class Row:
 
     `test_images` counts the images one seed is tested on, `majority_share` is that of the largest
     class among them, `bound` the lower bound of the accuracy that has to exceed it (None: nobody knows).
+    `reliability` is its calibration and its worst subgroup.
     `short` is what tables call a method whose name is too long for them (`harness.board_names`).
     """
 
@@ -69,6 +71,7 @@ class Row:
     test_images: int | None = None
     majority_share: float | None = None
     bound: float | None = None
+    reliability: Reliability | None = None
     notes: tuple[str, ...] = ()
     short: str | None = None
 

@@ -14,6 +14,7 @@ from typing import Any
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
 from harness.board_names import shown_names
 from harness.board_pairs import Pairs
+from harness.board_reliability import reliability_of, sources_of
 from harness.board_rows import Row, rows_of
 from harness.board_sides import elsewhere
 from harness.comparisons import Comparison, Context, comparisons_of
@@ -100,8 +101,9 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
     dataset = _dataset(cells)
     positive = dataset.get("positive")
     classes = tuple(dataset.get("classes", ()))
+    sources = sources_of(done)
     sections = tuple(
-        _section(recipe, [c for c in cells if c.entry.recipe == recipe], positive)
+        _section(recipe, [c for c in cells if c.entry.recipe == recipe], positive, sources)
         for recipe in sorted({c.entry.recipe for c in cells}, key=_recipe_order)
     )
     sections = _named(sections)
@@ -130,9 +132,13 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
     )
 
 
-def _section(recipe: str, cells: Sequence[Cell], positive: str | None) -> Section:
+def _section(recipe: str, cells: Sequence[Cell], positive: str | None, sources: Mapping[str, str]) -> Section:
     rows, pairs = rows_of(cells, positive)
-    return Section(recipe, tuple(rows), pairs)
+    whole = (
+        replace(row, reliability=reliability_of(row.cells, positive, sources)) if row.cells else row
+        for row in rows
+    )
+    return Section(recipe, tuple(whole), pairs)
 
 
 def _named(sections: Sequence[Section]) -> tuple[Section, ...]:

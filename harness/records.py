@@ -40,16 +40,20 @@ PREDICTIONS = "predictions.parquet"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities (N, C) of N test images, with what is needed to score them."""
+    """Probabilities (N, C) of N test images, with what is needed to score them.
+
+    `sources` say where each image comes from, None where that is not known (of one image, or of all).
+    """
 
     ids: Sequence[str]
     labels: Sequence[str]
     groups: Sequence[str | None]
     classes: Sequence[str]
     probabilities: np.ndarray
+    sources: Sequence[str | None] | None = None
 
     def write(self, path: Path) -> None:
-        """Write them as Parquet: id, label, group, then one float64 column a class."""
+        """Write them as Parquet: id, label, group, source where any is known, then one float64 column a class."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -58,6 +62,8 @@ class Predictions:
             "label": pa.array(self.labels, pa.string()),
             "group": pa.array(self.groups, pa.string()),
         }
+        if any(source is not None for source in self.sources or ()):
+            columns["source"] = pa.array(self.sources, pa.string())
         for number, name in enumerate(self.classes):
             columns[name] = pa.array(np.asarray(self.probabilities[:, number], dtype=np.float64))
         pq.write_table(pa.table(columns), path, compression="zstd")

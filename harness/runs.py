@@ -381,4 +381,5 @@ def _predictions(dataset: Dataset, split: Split, result: Result) -> Predictions:
         groups=[dataset.groups[row] for row in rows],
         classes=list(classes),
         probabilities=result.probabilities,
+        sources=[dataset.samples[row].source for row in rows],
     )

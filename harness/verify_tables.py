@@ -338,7 +338,8 @@ def _pipe_cells(line: str) -> list[str]:
     if "|" not in line:
         return []
     inner = line.strip().removeprefix("|").removesuffix("|")
-    return [cell.strip().strip("*`").strip() for cell in inner.split("|")]
+    cells = re.split(r"(?<!\\)\|", inner)  # a pipe after a backslash belongs to a name
+    return [cell.replace("\\|", "|").strip().strip("*`").strip() for cell in cells]
 
 
 def _is_rule(cells: Sequence[str]) -> bool:

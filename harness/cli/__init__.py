@@ -13,6 +13,7 @@ from harness.cli import (
     datasets,
     explain,
     export,
+    gate,
     models,
     pretrain,
     report,
@@ -42,6 +43,7 @@ pretrain.add_to(app)
 boards.add_to(app)
 bench.add_to(app)
 explain.add_to(app)
+gate.add_to(app)
 report.add_to(app)
 submit.add_to(app)
 datasets.add_to(app)

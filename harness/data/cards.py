@@ -24,7 +24,7 @@ from harness.folders import bundled, data_roots
 __all__ = ["Card", "Fetch", "Window", "known_cards", "load_card", "unsafe_path"]
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-RESERVED = frozenset({"id", "label", "group"})
+RESERVED = frozenset({"id", "label", "group", "source"})
 """Columns of predictions.parquet: no class may be called so."""
 
 Text = Annotated[str, Field(min_length=1)]
