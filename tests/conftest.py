@@ -21,9 +21,10 @@ def _own_folders(
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HARNESS_CACHE", str(home / "cache"))
     monkeypatch.setenv("HF_HOME", str(home / "hf"))
-    if request.node.get_closest_marker("data"):
-        if REAL_DATA is None:
-            pytest.skip("needs HARNESS_DATA")
+    if marker := request.node.get_closest_marker("data"):
+        wanted = "HARNESS_PDFS" if "pdfs" in marker.args else "HARNESS_DATA"
+        if wanted not in os.environ:
+            pytest.skip(f"needs {wanted}")
         return
     monkeypatch.delenv("HARNESS_DATA", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(home / "torch"))

@@ -13,6 +13,7 @@ from harness.cli import (
     datasets,
     explain,
     export,
+    figures,
     gate,
     models,
     pretrain,
@@ -46,6 +47,7 @@ explain.add_to(app)
 gate.add_to(app)
 report.add_to(app)
 submit.add_to(app)
+figures.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
 verify.add_to(app)

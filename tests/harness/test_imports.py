@@ -29,7 +29,7 @@ LAYERS = [
     ["harness.metrics", "harness.delong", "harness.resamples", "harness.feasibility"],
     ["harness.intervals", "harness.paired"],
     ["harness.calibration", "harness.subgroups"],
-    ["harness.data", "harness.catalogue", "harness.published", "harness.protocols"],
+    ["harness.data", "harness.catalogue", "harness.published", "harness.protocols", "harness.figures"],
     ["harness.stages", "harness.external"],
     [
         "harness.weights",
@@ -59,7 +59,13 @@ LAYERS = [
     ["harness.explanation_files"],
     ["harness.boards"],
     ["harness.verdicts", "harness.transfers"],
-    ["harness.board_tables", "harness.execution", "harness.planning", "harness.tuning_pictures"],
+    [
+        "harness.board_tables",
+        "harness.execution",
+        "harness.openings",
+        "harness.planning",
+        "harness.tuning_pictures",
+    ],
     ["harness.tuning_files", "harness.board_comparisons", "harness.reliability_tables"],
     ["harness.board_markdown", "harness.board_latex", "harness.runs", "harness.pretraining"],
     ["harness.verify_report", "harness.bench"],
@@ -89,6 +95,7 @@ HEAVY = (
     "pyarrow",
     "matplotlib",
     "jinja2",
+    "pymupdf",
 )
 
 

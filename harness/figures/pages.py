@@ -1,0 +1,327 @@
+"""One page as it is shown: its lines of text, its pictures, and where it is drawn on.
+
+Everything is in the frame that text is read in: page rotation applied, and a page whose text stands sideways
+turned upright (`Page.shown` leads back). Nothing is decoded or rendered here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.figures.boxes import area, grown, intersection, overlaps, share_inside, union
+from harness.figures.types import Box
+
+__all__ = ["Line", "Page", "Placed", "read_page"]
+
+MOST_PATHS = 20_000
+"""Beyond as many drawn paths a page's drawings are taken by their boxes alone, without colours and clips."""
+
+MOST_OPERATIONS = 1_000_000
+"""A page with more operations than this is not looked at further."""
+
+MOST_DRAWN = 30_000_000
+"""Points that a page's paths are long and high, together: drawing 300 000 lines across a page took four minutes."""
+
+BOLD = re.compile(r"bold|black|heavy|semib|demi|[-,.]b$|\bbd\b|cmbx", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text. `font`, `size` and `bold` are those of most of its letters, `lead_*` those of its first.
+
+    `turn` is its direction in quarter turns clockwise.
+    """
+
+    box: Box
+    text: str
+    size: float
+    font: str
+    bold: bool
+    lead_font: str
+    lead_bold: bool
+    block: int
+    turn: int = 0
+
+    @property
+    def upright(self) -> bool:
+        return self.turn == 0
+
+    @property
+    def words(self) -> int:
+        return len(self.text.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image where the page shows it. `matrix` takes the unit square to the page as shown, y downwards.
+
+    `stored` are the bytes it is packed in, by which images of one size differ; `cropped` is true where the page
+    shows a part of it, which is then `box`.
+    """
+
+    box: Box
+    matrix: tuple[float, float, float, float, float, float]
+    number: int
+    width: int
+    height: int
+    bits: int
+    colours: str
+    mask: bool = False
+    stored: int = 0
+    cropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What stands on a page, in the frame of reading; `quarter_turns` (clockwise) made it of the page as shown."""
+
+    number: int
+    width: float
+    height: float
+    lines: tuple[Line, ...] = ()
+    images: tuple[Placed, ...] = ()
+    drawings: tuple[Box, ...] = ()
+    quarter_turns: int = 0
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def box(self) -> Box:
+        return 0.0, 0.0, self.width, self.height
+
+    def shown(self, box: Box) -> Box:
+        """Return a box of the frame of reading as one of the page as it is shown."""
+        size = (self.width, self.height)
+        for _ in range((4 - self.quarter_turns) % 4):
+            box, size = _turned(box, size[1]), (size[1], size[0])
+        return box
+
+
+def _turned(box: Box, old_height: float) -> Box:
+    """A box after a quarter turn clockwise of a page that was `old_height` high."""
+    x0, y0, x1, y1 = box
+    return old_height - y1, x0, old_height - y0, x1
+
+
+def read_page(page: Any) -> Page:
+    """Return what stands on a pymupdf page."""
+    operations = page.get_bboxlog()
+    number = page.number + 1
+    if said := _too_much(operations):
+        return Page(
+            number, page.rect.width, page.rect.height, problems=(f"page {number}: {said}; not looked at",)
+        )
+    kinds = Counter(kind for kind, *_ in operations)
+    rotation = page.rotation_matrix
+    turns = 0
+    lines, directions = _lines(page, rotation)
+    if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
+        turns = (4 - common[0]) % 4
+    paths = kinds["fill-path"] + kinds["stroke-path"]
+    pictured = kinds["fill-image"] + kinds["fill-image-mask"]
+    images = tuple(_images(page, rotation, paths)) if pictured else ()
+    drawings = tuple(_drawings(page, operations, kinds))
+    shown = page.rect
+    drawings = tuple(_transformed(box, rotation) for box in drawings)
+    result = Page(number, shown.width, shown.height, tuple(lines), images, drawings)
+    return _upright(_on_page(result), turns)
+
+
+def _too_much(operations: list[Any]) -> str | None:
+    """Why drawing a page would take minutes, None where it would not."""
+    if len(operations) > MOST_OPERATIONS:
+        return f"{len(operations)} drawing operations, more than {MOST_OPERATIONS}"
+    paths = (box for kind, box, *_ in operations if kind in ("fill-path", "stroke-path"))
+    length = sum(box[2] - box[0] + box[3] - box[1] for box in paths)
+    return f"{length:.0f} points of lines, more than {MOST_DRAWN}" if length > MOST_DRAWN else None
+
+
+def _on_page(page: Page) -> Page:
+    lines = tuple(line for line in page.lines if overlaps(line.box, page.box))
+    images = tuple(image for image in page.images if overlaps(image.box, page.box))
+    drawn = (intersection(box, page.box) for box in page.drawings)
+    drawings = tuple(box for box in drawn if box[0] <= box[2] and box[1] <= box[3])
+    return replace(page, lines=lines, images=images, drawings=drawings)
+
+
+def _upright(page: Page, turns: int) -> Page:
+    """Turn lines, pictures and drawings clockwise until most of the text is upright."""
+    upright = 4 - turns
+    for _ in range(turns):
+        high = page.height
+        page = replace(
+            page,
+            width=high,
+            height=page.width,
+            lines=tuple(replace(line, box=_turned(line.box, high)) for line in page.lines),
+            images=tuple(replace(image, box=_turned(image.box, high)) for image in page.images),
+            drawings=tuple(_turned(box, high) for box in page.drawings),
+            quarter_turns=page.quarter_turns + 1,
+        )
+    lines = tuple(replace(line, turn=(line.turn - upright) % 4) for line in page.lines)
+    return replace(page, lines=lines)
+
+
+def _transformed(box: Any, matrix: Any) -> Box:
+    import pymupdf
+
+    rect = pymupdf.Rect(box) * matrix
+    return rect.x0, rect.y0, rect.x1, rect.y1
+
+
+def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
+    """The lines of a page, and how many letters run in each of the four directions (quarter turns clockwise)."""
+    import pymupdf
+
+    flags = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
+    found: list[Line] = []
+    directions: Counter[int] = Counter()
+    for block in page.get_text("dict", flags=flags)["blocks"]:
+        pending: list[tuple[Box, list[Any], int]] = []
+        for line in block.get("lines", ()):
+            spans = [span for span in line["spans"] if span["text"].strip()]
+            if not spans:
+                continue
+            x, y = line["dir"]
+            x, y = x * rotation.a + y * rotation.c, x * rotation.b + y * rotation.d
+            turn = (0 if x >= 0 else 2) if abs(x) >= abs(y) else (1 if y > 0 else 3)
+            directions[turn] += sum(len(span["text"]) for span in spans)
+            boxes = [_transformed(span["bbox"], rotation) for span in spans]
+            pending.append((union(boxes), line["spans"], turn))
+        for box, spans, turn in _rejoined(pending):
+            found.append(_line(box, spans, turn, block["number"]))
+    return found, directions
+
+
+def _rejoined(pieces: list[tuple[Box, list[Any], int]]) -> Iterator[tuple[Box, list[Any], int]]:
+    """Join what the parser takes apart at wide spaces: neighbours on one baseline."""
+    last: tuple[Box, list[Any], int] | None = None
+    for piece in pieces:
+        if last is not None and _one_line(last, piece):
+            space = [] if str(last[1][-1]["text"]).endswith(" ") else [{**last[1][-1], "text": " "}]
+            last = (union([last[0], piece[0]]), [*last[1], *space, *piece[1]], last[2])
+            continue
+        if last is not None:
+            yield last
+        last = piece
+    if last is not None:
+        yield last
+
+
+def _one_line(a: tuple[Box, list[Any], int], b: tuple[Box, list[Any], int]) -> bool:
+    if a[2] or b[2]:
+        return False
+    high = min(a[0][3] - a[0][1], b[0][3] - b[0][1])
+    shared = min(a[0][3], b[0][3]) - max(a[0][1], b[0][1])
+    gap = b[0][0] - a[0][2]
+    return shared > 0.6 * high and -0.5 * high < gap < 1.6 * max(a[1][0]["size"], b[1][0]["size"])
+
+
+def _line(box: Box, spans: list[Any], turn: int, block: int) -> Line:
+    letters: Counter[tuple[str, float, bool]] = Counter()
+    lead = None
+    for span in spans:
+        bold = bool(span["flags"] & 16) or bool(BOLD.search(span["font"]))
+        weight = len(span["text"].strip())
+        if weight:
+            letters[span["font"], round(span["size"], 1), bold] += weight
+            lead = lead or (span["font"], bold)
+    (font, size, bold), _ = letters.most_common(1)[0]
+    text = "".join(span["text"] for span in spans).strip()
+    assert lead is not None
+    return Line(box, text, size, font, bold, lead[0], lead[1], block, turn)
+
+
+def _images(page: Any, rotation: Any, paths: int) -> Iterator[Placed]:
+    import pymupdf
+
+    clips = _bare_clips(page) if paths <= MOST_PATHS else []
+    for info in page.get_image_info():
+        matrix = pymupdf.Matrix(info["transform"]) * rotation
+        box = _cropped(tuple(info["bbox"]), clips)
+        yield Placed(
+            _transformed(box, rotation),
+            tuple(matrix),
+            info["number"],
+            info["width"],
+            info["height"],
+            info["bpc"],
+            info["cs-name"],
+            bool(info.get("has-mask", False)),
+            info["size"],
+            box != tuple(info["bbox"]),
+        )
+
+
+def _bare_clips(page: Any) -> list[Box]:
+    """The clips of a page in which no path is drawn: text and images are what is left for them."""
+    found: list[tuple[int, Box, bool]] = []
+    for path in page.get_cdrawings(extended=True):
+        if path["type"] == "clip":
+            found.append((path["level"], tuple(path["scissor"]), True))
+        elif path["type"] != "group" and found and path.get("level", 0) > found[-1][0]:
+            found[-1] = (*found[-1][:2], False)
+    return [box for _, box, bare in found if bare]
+
+
+def _cropped(box: Box, clips: list[Box]) -> Box:
+    """The part of an image that the page shows: a clip that lies in it and leaves a good part of it.
+
+    The reader does not say which clip is for which image, so it has to be the only one that can be meant.
+    """
+    inside = {
+        clip
+        for clip in clips
+        if share_inside(clip, grown(box, 1.0)) > 0.999 and 0.25 * area(box) < area(clip) < 0.97 * area(box)
+    }
+    return intersection(box, inside.pop()) if len(inside) == 1 else box
+
+
+def _drawings(page: Any, operations: list[Any], kinds: Counter[str]) -> Iterator[Box]:
+    """Boxes of what is drawn and can be seen; shadings too."""
+    paths = kinds["fill-path"] + kinds["stroke-path"]
+    if kinds["fill-shade"] or paths > MOST_PATHS:
+        wanted = ("fill-path", "stroke-path", "fill-shade") if paths > MOST_PATHS else ("fill-shade",)
+        whole = 0.9 * area(tuple(page.cropbox))
+        yield from (box for kind, box, *_ in operations if kind in wanted and area(box) < whole)
+    if 0 < paths <= MOST_PATHS:
+        yield from _seen_paths(page)
+
+
+def _seen_paths(page: Any) -> Iterator[Box]:
+    """Boxes of drawn paths inside their clips, but not white ones and not backgrounds of the whole page."""
+    clips: list[tuple[int, Box]] = []
+    whole = 0.9 * area(tuple(page.cropbox))
+    for path in page.get_cdrawings(extended=True):
+        level = path.get("level", 0)
+        while clips and clips[-1][0] >= level:
+            clips.pop()
+        if path["type"] == "clip":
+            box = tuple(path["scissor"])
+            clips.append((level, intersection(box, clips[-1][1]) if clips else box))
+            continue
+        if path["type"] == "group" or not _visible(path):
+            continue
+        box = tuple(path["rect"])
+        half = (path.get("width") or 0.0) / 2 if "s" in path["type"] else 0.0
+        if clips:
+            box = intersection(box, clips[-1][1])
+        if box[0] - half <= box[2] + half and box[1] - half <= box[3] + half and area(box) < whole:
+            yield box[0] - half, box[1] - half, box[2] + half, box[3] + half
+
+
+def _visible(path: dict[str, Any]) -> bool:
+    fill, stroke = path.get("fill"), path.get("color")
+    filled = (
+        "f" in path["type"] and fill is not None and min(fill) < 0.98 and path.get("fill_opacity", 1) > 0.02
+    )
+    stroked = (
+        "s" in path["type"]
+        and stroke is not None
+        and min(stroke) < 0.98
+        and path.get("stroke_opacity", 1) > 0.02
+    )
+    return filled or stroked
