@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli import figures_build
+
 EXTRACT = """\b
 Examples:
   harness figures extract paper.pdf --out figures
@@ -23,6 +25,7 @@ app = typer.Typer(help="Figures and captions out of PDFs.", no_args_is_help=True
 def add_to(parent: typer.Typer) -> None:
     app.command("extract", epilog=EXTRACT)(extract)
     app.command("score", epilog=SCORE)(score)
+    figures_build.add_to(app)
     parent.add_typer(app, name="figures")
 
 

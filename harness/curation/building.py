@@ -13,11 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.curation.child import PAGES
 from harness.curation.collection import DOCUMENTS, paper_folder, paper_record, write_failure
@@ -36,7 +36,7 @@ POLL_SECONDS = 0.02
 BLOCK = 1 << 20
 SCRATCH = ".reading-"
 
-Command = Callable[["Task"], list[str]]
+READER = (sys.executable, "-m", "harness.curation.child")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +124,12 @@ def built(
     workers: int,
     limits: Limits | None = None,
     retry: bool = False,
-    command: Command | None = None,
+    reader: Sequence[str] = READER,
 ) -> Iterator[Outcome]:
     """Read PDFs into the collection `out`, `workers` at a time; yield how each ended, as it ends.
 
-    Papers that are there already, read by the same code, are kept; with `retry` failed ones are read again. Whatever
-    ends this generator, be it Ctrl-C, ends the processes it started.
+    `reader` is the command that reads one. Papers that are there already, read by the same code, are kept; with
+    `retry` failed ones are read again. Whatever ends this generator, be it Ctrl-C, ends the processes it started.
     """
     waiting = []
     with _prepared(out):
@@ -143,7 +143,7 @@ def built(
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    running.append(_Running.start(waiting.pop(0), out, limits or Limits(), command or _command))
+                    running.append(_Running.start(waiting.pop(0), out, limits or Limits(), reader))
                 ended = [one for one in running if one.has_ended()]
                 running = [one for one in running if one not in ended]
                 for one in ended:
@@ -187,10 +187,6 @@ def _earlier(task: Task, out: Path, retry: bool) -> Outcome | None:
     return Outcome(task, "kept", len(record["figures"]), problems=tuple(record["problems"]))
 
 
-def _command(task: Task) -> list[str]:
-    return [sys.executable, "-m", "harness.curation.child"]
-
-
 @dataclass(eq=False)
 class _Running:
     """A process that reads one PDF, the folder it works in, and the clock over it."""
@@ -203,7 +199,7 @@ class _Running:
     late: float | None = None
 
     @classmethod
-    def start(cls, task: Task, out: Path, limits: Limits, command: Command) -> _Running:
+    def start(cls, task: Task, out: Path, limits: Limits, reader: Sequence[str]) -> _Running:
         scratch = out / DOCUMENTS / f"{SCRATCH}{task.sha256[:16]}-{os.getpid()}"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
@@ -218,7 +214,7 @@ class _Running:
         }
         with (scratch / "errors").open("wb") as errors:
             process = subprocess.Popen(
-                [*command(task), json.dumps(message)],
+                [*reader, json.dumps(message)],
                 cwd=scratch,
                 env=_environment(),
                 stdin=subprocess.PIPE,
@@ -319,5 +315,3 @@ def _put(scratch: Path, place: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         scratch.rename(place)
-
-

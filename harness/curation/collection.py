@@ -90,7 +90,9 @@ def open_collection(folder: Path) -> Collection:
     Raises `DataError` where there is none, and for a paper whose files are damaged.
     """
     if not (folder / DOCUMENTS).is_dir():
-        raise DataError(f"{str(folder)!r} is no collection; make one with: harness figures build PDF... --out DIR")
+        raise DataError(
+            f"{str(folder)!r} is no collection; make one with: harness figures build PDF... --out DIR"
+        )
     records = []
     for place in sorted((folder / DOCUMENTS).iterdir()):
         if place.name.startswith(".") or not place.is_dir():
@@ -162,9 +164,7 @@ def _candidates(paper: Paper, record: Mapping[str, Any]) -> Iterator[Candidate]:
             yield _candidate(paper, figure, image, panel)
 
 
-def _candidate(
-    paper: Paper, figure: Mapping[str, Any], image: str, panel: Mapping[str, Any]
-) -> Candidate:
+def _candidate(paper: Paper, figure: Mapping[str, Any], image: str, panel: Mapping[str, Any]) -> Candidate:
     pixels = tuple(int(value) for value in panel["pixels"])
     size = figure["page_size"] or (1.0, 1.0)
     assert len(pixels) == 4
@@ -194,7 +194,12 @@ def with_box(candidate: Candidate, pixels: tuple[int, int, int, int], reason: st
     across = (candidate.box[2] - candidate.box[0]) / (x1 - x0)
     down = (candidate.box[3] - candidate.box[1]) / (y1 - y0)
     left, top = candidate.box[0] - x0 * across, candidate.box[1] - y0 * down
-    box = (left + pixels[0] * across, top + pixels[1] * down, left + pixels[2] * across, top + pixels[3] * down)
+    box = (
+        left + pixels[0] * across,
+        top + pixels[1] * down,
+        left + pixels[2] * across,
+        top + pixels[3] * down,
+    )
     ct = replace(candidate.ct, reason=f"{reason}: {candidate.ct.reason}")
     made = candidate_id(candidate.paper.sha256, candidate.image, pixels)
     return replace(candidate, id=made, pixels=pixels, box=box, ct=ct)

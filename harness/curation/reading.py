@@ -99,9 +99,7 @@ def _written(suggestion: Suggestion) -> dict[str, Any]:
     return {"value": suggestion.value, "confidence": suggestion.confidence, "reason": suggestion.reason}
 
 
-def _contexts(
-    path: Path, folder: Path, pages: list[int]
-) -> tuple[dict[int, tuple[float, float]], list[str]]:
+def _contexts(path: Path, folder: Path, pages: list[int]) -> tuple[dict[int, tuple[float, float]], list[str]]:
     """Draw pages small and grey; return their sizes in points by number, and what could not be drawn."""
     pymupdf = figures_extra()
     sizes: dict[int, tuple[float, float]] = {}
@@ -119,5 +117,7 @@ def _contexts(
                 )
                 (folder / page_image(number)).write_bytes(drawn.tobytes("jpeg", jpg_quality=70))
             except broken() as error:
-                problems.append(f"page {number}: cannot be shown in context: {' '.join(str(error).split())[:200]}")
+                problems.append(
+                    f"page {number}: cannot be shown in context: {' '.join(str(error).split())[:200]}"
+                )
     return sizes, problems

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.figures.boxes import grown, overlaps
 from harness.figures.ct import ct_of
@@ -34,7 +34,7 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
 
     What is thought of each single panel goes to `seen`.
     """
-    opened = []
+    opened: list[Any] = []
 
     @cache
     def words(page: int) -> tuple[Word, ...]:
@@ -58,12 +58,12 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
             document.close()
 
 
-def _words(page: object) -> tuple[Word, ...]:
+def _words(page: Any) -> tuple[Word, ...]:
     """The words of a page where a reader sees them."""
     import pymupdf
 
     found = []
-    for x0, y0, x1, y1, text, *_ in page.get_text("words"):  # type: ignore[attr-defined]
-        box = pymupdf.Rect(x0, y0, x1, y1) * page.rotation_matrix  # type: ignore[attr-defined]
+    for x0, y0, x1, y1, text, *_ in page.get_text("words"):
+        box = pymupdf.Rect(x0, y0, x1, y1) * page.rotation_matrix
         found.append((box.x0, box.y0, box.x1, box.y1, text))
     return tuple(found)
