@@ -14,7 +14,7 @@ from harness.data.decoding import decode, pixels_sha256
 from harness.figures.patients import groups
 from harness.figures.types import Suggestion
 
-__all__ = ["Chosen", "Selection", "selected"]
+__all__ = ["Chosen", "Selection", "image_names", "selected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def selected(standing: Standing) -> Selection:
     """
     left_out = Counter(reason for one in standing.by_id.values() if (reason := _reason(one)))
     wanted = [one for one in standing.by_id.values() if one.in_dataset]
-    chosen = list(_chosen(wanted, _names(standing), _groups(wanted)))
+    chosen = list(_chosen(wanted, image_names(standing), _groups(wanted)))
     by_pixels: dict[str, list[Chosen]] = defaultdict(list)
     for one in chosen:
         by_pixels[one.pixels_sha256].append(one)
@@ -79,7 +79,7 @@ def _chosen(wanted: Iterable[Decided], names: dict[str, str], group_of: dict[str
         yield Chosen(one, names[name], label, group_of[name], data, sha256, digest, *pixels.shape)
 
 
-def _names(standing: Standing) -> dict[str, str]:
+def image_names(standing: Standing) -> dict[str, str]:
     """File names as Zhao et al. (2020) gave them: source, page, object, and the panel where there are several."""
     figures: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for one in standing.by_id.values():
