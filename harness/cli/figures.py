@@ -57,7 +57,8 @@ def extract(
         (out / name).unlink(missing_ok=True)
     for document in documents:
         for problem in document["problems"]:
-            typer.echo(f"problem: {document['file']}: {problem}", err=True)
+            file = document["file"] if document["file"].isprintable() else repr(document["file"])
+            typer.echo(f"problem: {file}: {problem}", err=True)
     say(f"{sum(len(one['figures']) for one in documents)} figures of {len(pdfs) - failed} PDFs in {out}")
     if failed:
         raise typer.Exit(1)

@@ -72,9 +72,10 @@ def joined_apart(
     known = {match.caption.key for match in matches if match.caption}
     left = _one_each([found for found in lonely if found.key not in known])
     chosen = [one for one in orphans if one[0] in bare_pages]
-    if not left or not chosen:
+    even = len(left) == len(chosen)
+    if not left or not chosen or (not even and min(len(left), len(chosen)) < 2):
         return matches, left, list(orphans)
-    confidence = BY_COUNT if len(left) == len(chosen) else BY_ORDER
+    confidence = BY_COUNT if even else BY_ORDER
     joined = [Match(page, pair, found, confidence) for found, (page, pair) in zip(left, chosen, strict=False)]
     rest = [one for one in orphans if one not in chosen[: len(joined)]]
     return [*matches, *joined], left[len(joined) :], rest

@@ -12,7 +12,10 @@ from harness.figures.layout import Layout, Style
 from harness.figures.pages import Line
 from harness.figures.types import Box
 
-__all__ = ["Found", "captions_of", "joined_text", "tables_of"]
+__all__ = ["Found", "captions_of", "eligible", "going_on", "joined_text", "parts_of", "tables_of"]
+
+BESIDE = 15.0
+"""Points by which the columns of one caption may begin at different heights."""
 
 LEAST = 1.5
 """A beginning with fewer marks of a caption than this is a sentence of the text."""
@@ -36,6 +39,11 @@ class Found:
     @property
     def key(self) -> tuple[str, bool]:
         return bare_number(self.label.number), self.label.supplementary
+
+    @property
+    def place(self) -> Box:
+        """Where it stands at its figure: its first column and those that begin beside it."""
+        return union(box for box in self.boxes if abs(box[1] - self.boxes[0][1]) < BESIDE)
 
 
 def captions_of(layouts: Sequence[Layout], style: Style) -> list[Found]:
@@ -70,7 +78,7 @@ def _candidates(layout: Layout, style: Style) -> Iterator[Found]:
             continue
         body = _extent(layout, number, style)
         strength = _strength(layout, number, label, body, style)
-        parts = _parts([lines[n] for n in body])
+        parts = parts_of([lines[n] for n in body])
         text = joined_text([lines[n] for n in body])
         yield Found(layout.page.number, label, body, parts, text, strength)
 
@@ -136,19 +144,19 @@ def _extent(layout: Layout, first: int, style: Style) -> tuple[int, ...]:
     """Numbers of the lines of a caption: those that go on below, then those of a second column beside."""
     found = [first]
     candidates = sorted(
-        (n for n in range(len(layout.page.lines)) if _eligible(layout, n) and n != first),
+        (n for n in range(len(layout.page.lines)) if eligible(layout, n) and n != first),
         key=lambda n: (layout.page.lines[n].box[1], layout.page.lines[n].box[0]),
     )
-    found += _going_on(layout, first, candidates, style)
+    found += going_on(layout, first, candidates, style)
     beside = _beside(layout, found, candidates, style)
     return tuple(found + beside)
 
 
-def _eligible(layout: Layout, number: int) -> bool:
+def eligible(layout: Layout, number: int) -> bool:
     return layout.roles[number] not in ("number", "furniture") and layout.page.lines[number].upright
 
 
-def _going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style) -> list[int]:
+def going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style) -> list[int]:
     lines = layout.page.lines
     taken: list[int] = []
     last, pitch = lines[first], 0.0
@@ -245,14 +253,14 @@ def _beside(layout: Layout, found: Sequence[int], candidates: Sequence[int], sty
     if not starts or not (distinct or unfinished) or len(found) < 2:
         return []
     start = min(starts, key=lambda n: lines[n].box[0])
-    more = [start, *_going_on(layout, start, candidates, style)]
+    more = [start, *going_on(layout, start, candidates, style)]
     deep = union(lines[n].box for n in more)[3]
     if deep > box[3] + 1.6 * first.size:
         return []
     return more
 
 
-def _parts(lines: Sequence[Line]) -> tuple[Box, ...]:
+def parts_of(lines: Sequence[Line]) -> tuple[Box, ...]:
     """One box a column."""
     columns: list[list[Box]] = []
     for line in lines:

@@ -46,16 +46,34 @@ def composite(pictures: Sequence[Pixels], random: np.random.Generator) -> Compos
     if letters == "below":
         ground = 255
     canvas = Image.new("L", size, ground)
-    chosen = random.choice(len(pictures), size=len(boxes), replace=len(boxes) > len(pictures))
     style = _style(random)
-    for box, number in zip(boxes, chosen, strict=True):
-        canvas.paste(_fitted(pictures[int(number)], box, style), box[:2])
+    for box, picture in zip(boxes, _chosen(pictures, len(boxes), random), strict=True):
+        canvas.paste(_fitted(picture, box, style), box[:2])
     _print_letters(canvas, boxes, letters)
     image, boxes = _printed(canvas, boxes, random)
     caption = "CT images. " + " ".join(
         f"({chr(97 + i)}) Slice." for i in range(len(boxes)) if letters != "none"
     )
     return Composite(image, tuple(boxes), layout, gutter, caption)
+
+
+def _chosen(pictures: Sequence[Pixels], count: int, random: np.random.Generator) -> list[Pixels]:
+    """Different pictures or, in a third of the figures, one slice over and over: the follow-up of one patient."""
+    if random.random() < 0.65:
+        numbers = random.choice(len(pictures), size=count, replace=count > len(pictures))
+        return [pictures[int(number)] for number in numbers]
+    one = pictures[int(random.integers(len(pictures)))]
+    return [_moved(one, random) for _ in range(count)]
+
+
+def _moved(picture: Pixels, random: np.random.Generator) -> Pixels:
+    """The picture a little shifted, enlarged and brightened, with grain of its own."""
+    height, width = picture.shape
+    left, right = (int(width * share) for share in random.uniform(0, 0.05, size=2))
+    top, bottom = (int(height * share) for share in random.uniform(0, 0.05, size=2))
+    part = picture[top : height - bottom, left : width - right].astype(np.float32)
+    grain = random.normal(scale=4, size=part.shape)
+    return np.asarray(np.clip(part * random.uniform(0.85, 1.1) + grain, 0, 255), np.uint8)
 
 
 def _gutter(random: np.random.Generator) -> int:

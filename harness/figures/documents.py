@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.figures.apart import Match, joined_apart, orphans_on
+from harness.figures.bounded import CONFIDENCE, bounded_figure
+from harness.figures.boxes import union
 from harness.figures.captions import Found, captions_of, tables_of
+from harness.figures.continuations import continued
 from harness.figures.figure_files import file_stem, picture_name, write_picture
 from harness.figures.layout import Layout, Style, layouts_of, style_of
 from harness.figures.limits import TooLarge, broken, check_page
@@ -112,10 +116,11 @@ class _Reading:
     def document(self) -> Document:
         self.problems: list[str] = []
         self.taken: set[str] = set()
+        self.pictures: set[bytes] = set()
         pages = [page for number in range(self.opened.page_count) if (page := self._page(number))]
         style = style_of(pages)
         layouts = layouts_of(pages, style)
-        captions = captions_of(layouts, style)
+        captions = continued(captions_of(layouts, style), layouts, style)
         matches, lonely, orphans = _matched(layouts, captions)
         figures = tuple(self._figures(layouts, style, captions, matches))
         self.problems += [f"{one.label.text} (page {one.page}): a caption without graphics" for one in lonely]
@@ -152,7 +157,8 @@ class _Reading:
         by_number = {layout.page.number: layout for layout in layouts}
         lines: dict[int, set[int]] = {}
         for found in captions:
-            lines.setdefault(found.page, set()).update(found.lines)
+            for number, own in ((found.page, found.lines), *found.more):
+                lines.setdefault(number, set()).update(own)
         paragraphs = paragraphs_of(layouts, lines, style)
         cited = cited_in(paragraphs)
         for match in sorted(matches, key=_place):
@@ -168,6 +174,8 @@ class _Reading:
             picture = picture_of(self.opened, self.opened.load_page(match.page - 1), page, match.pair)
         except broken() as error:
             self.problems.append(f"{name} (page {match.page}): no picture: {_said(error)}")
+            return None
+        if match.caption is None and self._repeated(picture.pixels):
             return None
         image = write_picture(self.out, picture_name(self.stem, match.page, picture, self.taken), picture)
         height, width = picture.pixels.shape[:2]
@@ -185,6 +193,13 @@ class _Reading:
         )
         return self.describe(figure, picture.pixels) if self.describe else figure
 
+    def _repeated(self, pixels: np.ndarray) -> bool:
+        """Whether the same picture stood on an earlier page: without a caption that is a logo."""
+        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+        known = digest in self.pictures
+        self.pictures.add(digest)
+        return known
+
 
 def _place(match: Match) -> tuple[int, float, float]:
     return match.page, round(match.pair.box[1]), match.pair.box[0]
@@ -196,9 +211,12 @@ def _rounded(box: tuple[float, ...]) -> tuple[int, ...]:
 
 def _caption(found: Found, layouts: dict[int, Layout]) -> Caption:
     page = layouts[found.page].page
-    boxes = tuple(page.shown(box) for box in found.boxes)
+    boxes = [page.shown(box) for box in found.boxes]
+    for number, own in found.more:
+        later = layouts[number].page
+        boxes.append(later.shown(union(later.lines[n].box for n in own)))
     label = found.label
-    return Caption(label.text, label.number, label.supplementary, found.page, boxes, found.text)
+    return Caption(label.text, label.number, label.supplementary, found.page, tuple(boxes), found.text)
 
 
 def _matched(
@@ -228,7 +246,22 @@ def _matched(
     if not captions:
         return [Match(page, pair, None, 0.0) for page, pair in orphans], [], []
     bare = {one.layout.page.number for one in situations if len(one.layout.lines("prose")) <= FEW}
-    return joined_apart(_one_a_name(paired), lonely, orphans, bare)
+    matches, lonely, orphans = joined_apart(_one_a_name(paired), lonely, orphans, bare)
+    return [*matches, *_bounded(situations, matches, lonely)], lonely, orphans
+
+
+def _bounded(
+    situations: Sequence[Situation], matches: Sequence[Match], lonely: list[Found]
+) -> Iterator[Match]:
+    """Yield figures without graphics of their own; their captions are taken out of the lonely ones."""
+    by_number = {one.layout.page.number: one for one in situations}
+    for found in list(lonely):
+        situation = by_number[found.page]
+        taken = [match.pair.box for match in matches if match.page == found.page]
+        pair = bounded_figure(situation.layout, found, situation.captions, taken)
+        if pair is not None:
+            lonely.remove(found)
+            yield Match(found.page, pair, found, CONFIDENCE)
 
 
 def _habit(sides: Sequence[str]) -> dict[str, float]:

@@ -17,7 +17,7 @@ COUNT = 20 + LEVELS + 8 + VIEW * VIEW
 
 def features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Features of one picture (uint8, grey or RGB): float32, (COUNT,), each about -3 to 3."""
-    picture = Image.fromarray(image.squeeze())
+    picture = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
     colour = np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
     grey = np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
     view = np.asarray(picture.convert("L").resize((VIEW, VIEW), Image.Resampling.BOX), np.float32) / 255

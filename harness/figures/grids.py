@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.figures.cuts import HARD, Cut, cuts
 
-__all__ = ["Axis", "Division", "Strip", "agreed", "division", "support"]
+__all__ = ["CLEAR", "PRIOR", "RARE", "UNSEEN", "Axis", "Division", "Strip", "beside_sliver", "between", "division", "evidence", "expected", "mirrored", "nearest", "shape", "unseen", "usual"]
 
 Grey = NDArray[np.float32]
 Axis = Literal["columns", "rows"]
@@ -29,7 +29,7 @@ CLEAR = 0.7
 RARE = -3.4  # log-odds of a seam before its jump is looked at
 DARK, LIGHT = 60, 200  # grey levels
 SURE = 4.0
-SHARED = 0.6
+WEAK = 0.3
 ALIKE = 1.4
 FINE = 96  # blocks along each side of the thumbnail that neighbours are compared on,
 LIKE = 24  # in so many places along each side
@@ -39,7 +39,8 @@ LIKE = 24  # in so many places along each side
 class Division:
     """Parts (start, stop) along an axis from one edge to the other, and what speaks for them.
 
-    `beforehand` is the part of the score that does not rest on what is seen at the cuts.
+    `beforehand` is the part of the score that does not rest on what is seen at the cuts; `regular` tells that the
+    parts are equal.
     """
 
     axis: Axis
@@ -47,6 +48,7 @@ class Division:
     score: float
     cuts: tuple[Cut, ...] = ()
     beforehand: float = 0.0
+    regular: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ def evidence(cut: Cut) -> float:
     return _gutter(cut)
 
 
-def _expected(cut: Cut) -> float:
+def expected(cut: Cut) -> float:
     """What speaks for a cut found where equal parts would have one."""
     if cut.stop == cut.start:
-        return min(-1.6 + 14 * cut.jump, 3.5)
+        return min(-1.8 + 14 * cut.jump, 3.5)
     return max(_gutter(cut), -1.6) + 1.2
 
 
@@ -107,81 +109,22 @@ def _gutter(cut: Cut) -> float:
     return min(-4.9 + ground + 4.1 * hard + 5.4 * both, 5.0)
 
 
-def support(strip: Strip, wanted: Division) -> Division:
-    """The division that a strip of the same size would share with its neighbour, scored on what it shows itself."""
-    middles = [cut.middle / wanted.parts[-1][1] * strip.size for cut in wanted.cuts]
-    slack = max(4.0, 0.02 * strip.size)
-    kept, score = [], PRIOR
-    for expected in middles:
-        best = _nearest(strip, expected, slack)
-        score += max(_expected(best), UNSEEN) if best else UNSEEN
-        kept.append(best or _unseen(expected))
-    return Division(strip.axis, _between(kept, strip.size), score, tuple(kept))
-
-
-def agreed(
-    proposals: Sequence[Division | None], strips: Sequence[dict[Axis, Strip]], bonus: float
-) -> list[Division | None]:
-    """What pictures of one size agree on: each proposal is scored on all of them, as is none.
-
-    What several show counts less than the sum: they are not independent.
-    """
-    best: list[Division | None] = [None] * len(strips)
-    most = 0.0
-    together = [pooled([strip[axis] for strip in strips]) for axis in strips[0]]
-    for proposal in {p.cuts: p for p in (*proposals, *together) if p}.values():
-        shared = [support(strip[proposal.axis], proposal) for strip in strips]
-        gains = [min(max(s.score - PRIOR, -2.0), 5.0) for s in shared]
-        total = PRIOR + bonus + SHARED * sum(gains) + proposal.beforehand
-        if total > most:
-            most, best = total, list(shared)
-    return best
-
-
-def pooled(strips: Sequence[Strip]) -> Division | None:
-    """Cuts that pictures of one size show at the same place, none of them perhaps clear in any one."""
-    first = strips[0]
-    slack = max(3.0, 0.01 * first.size)
-    kept: list[Cut] = []
-    for cut in sorted((c for strip in strips for c in strip.cuts), key=evidence, reverse=True):
-        if any(abs(cut.middle - other.middle) < first.smallest for other in kept):
-            continue
-        seen = [_nearest(strip, cut.middle, slack) for strip in strips]
-        if RARE + SHARED * sum(evidence(c) - RARE if c else UNSEEN for c in seen) > CLEAR:
-            kept.append(cut)
-    kept = sorted(
-        (c for c in kept if first.smallest <= c.start and c.stop <= first.size - first.smallest), key=_start
-    )
-    while kept and (weaker := _beside_sliver(first, kept)):
-        kept.remove(weaker)
-    if not kept:
-        return None
-    parts = _between(kept, first.size)
-    against = float(np.mean([_mirrored(strip, parts) for strip in strips]))
-    beforehand = 2 * min(_shape(first, len(parts)), 0.0) - against
-    return Division(first.axis, parts, 0.0, tuple(kept), beforehand)
-
-
-def _start(cut: Cut) -> int:
-    return cut.start
-
-
 def _separate(strip: Strip) -> Division | None:
     size = strip.size
     kept = [c for c in strip.cuts if evidence(c) >= CLEAR]
-    while kept and (weaker := _beside_sliver(strip, kept)):
+    while kept and (weaker := beside_sliver(strip, kept)):
         kept.remove(weaker)
     if not kept:
         return None
-    parts = _between(kept, size)
+    parts = between(kept, size)
     score = PRIOR + sum(evidence(cut) for cut in kept)
-    beforehand = min(_shape(strip, len(parts)), 0.0)
+    beforehand = min(shape(strip, len(parts)), 0.0)
     if min(evidence(cut) for cut in kept) < SURE:
-        beforehand -= _mirrored(strip, parts)
+        beforehand -= mirrored(strip, parts)
     return Division(strip.axis, parts, score + beforehand, tuple(kept), beforehand)
 
 
-def _beside_sliver(strip: Strip, kept: Sequence[Cut]) -> Cut | None:
+def beside_sliver(strip: Strip, kept: Sequence[Cut]) -> Cut | None:
     """The weaker of the two cuts that bound a part too narrow to be a picture."""
     edges = [0, *(edge for cut in kept for edge in (cut.start, cut.stop)), strip.size]
     widths = [stop - start for start, stop in zip(edges[::2], edges[1::2], strict=True)]
@@ -201,42 +144,49 @@ def _regular(strip: Strip, number: int, wanted: int, least: float) -> Division |
     slack = max(3.0, 0.035 * size / number)
     gap = _gap(strip.cuts, size)
     kept: list[Cut] = []
-    score = PRIOR
+    seen: list[float] = []
     for boundary in range(1, number):
-        expected = boundary * (size + gap) / number - gap / 2
-        best = _nearest(strip, expected, slack)
-        score += max(_expected(best), UNSEEN) if best else UNSEEN
-        kept.append(best or _unseen(expected))
-    score -= 1.5 * sum(1 for c in strip.cuts if c not in kept and evidence(c) >= CLEAR)
-    parts = _between(kept, size)
+        place = boundary * (size + gap) / number - gap / 2
+        best = nearest(strip, place, slack)
+        seen.append(max(expected(best), UNSEEN) if best else UNSEEN)
+        kept.append(best or unseen(place))
+    score = PRIOR + sum(seen) - _uneven(seen)
+    score -= sum(max(evidence(c), 1.5) for c in strip.cuts if c not in kept and evidence(c) >= CLEAR)
+    parts = between(kept, size)
     if min(stop - start for start, stop in parts) < strip.smallest:
         return None
-    beforehand = _shape(strip, number) + (0.7 if number == wanted else 0.0)
+    beforehand = shape(strip, number) + (0.7 if number == wanted else 0.0)
     if score + beforehand + ALIKE <= least:
         return None
     beforehand += _likeness(strip, parts)
-    return Division(strip.axis, parts, score + beforehand, tuple(kept), beforehand)
+    return Division(strip.axis, parts, score + beforehand, tuple(kept), beforehand, regular=True)
 
 
-def _shape(strip: Strip, number: int) -> float:
+def _uneven(seen: Sequence[float]) -> float:
+    """What speaks against equal parts because one boundary is clear and most others are not: gutters are alike."""
+    weak = sum(1 for value in seen if value < WEAK)
+    return 2.0 * weak if max(seen) > 2.5 and weak > len(seen) / 3 else 0.0
+
+
+def shape(strip: Strip, number: int) -> float:
     """What speaks for parts because they would have the shape of a slice, as the whole has not."""
     whole = strip.grey.shape[1] / strip.grey.shape[0]
-    gain = _usual(whole / number, strip.axis) - _usual(whole, strip.axis)
+    gain = usual(whole / number, strip.axis) - usual(whole, strip.axis)
     return 0.7 * gain if gain > 0 else 0.3 * gain
 
 
-def _usual(shape: float, axis: Axis) -> float:
+def usual(ratio: float, axis: Axis) -> float:
     """Log-density of a slice's width to height, log-normal about 1.15."""
-    shape = shape if axis == "columns" else 1 / shape
-    return max(-3.0, -((np.log(shape / 1.15) / 0.4) ** 2) / 2)
+    ratio = ratio if axis == "columns" else 1 / ratio
+    return max(-3.0, -((np.log(ratio / 1.15) / 0.4) ** 2) / 2)
 
 
-def _nearest(strip: Strip, expected: float, slack: float) -> Cut | None:
-    near = [cut for cut in strip.cuts if cut.start - slack <= expected <= cut.stop + slack]
+def nearest(strip: Strip, place: float, slack: float) -> Cut | None:
+    near = [cut for cut in strip.cuts if cut.start - slack <= place <= cut.stop + slack]
     return max(near, key=lambda cut: evidence(cut), default=None)
 
 
-def _unseen(place: float) -> Cut:
+def unseen(place: float) -> Cut:
     return Cut(round(place), round(place), 0.0, 0.0, 0.0, 0.0)
 
 
@@ -248,7 +198,7 @@ def _gap(found: Sequence[Cut], size: int) -> float:
     return float(np.median(widths)) if widths else 0.0
 
 
-def _between(kept: Sequence[Cut], size: int) -> tuple[tuple[int, int], ...]:
+def between(kept: Sequence[Cut], size: int) -> tuple[tuple[int, int], ...]:
     """Parts between cuts: up to a hard edge, half of a soft gutter."""
     starts, stops = [0], []
     for cut in kept:
@@ -262,11 +212,11 @@ def _between(kept: Sequence[Cut], size: int) -> tuple[tuple[int, int], ...]:
 
 def _likeness(strip: Strip, parts: Sequence[tuple[int, int]]) -> float:
     """Evidence from neighbours: slices of a series look alike when shifted, halves of one picture when mirrored."""
-    shifted, mirrored = _alike(strip, parts)
-    return min(max(2.5 * (shifted - 0.35), -0.8), ALIKE) - _excess(shifted, mirrored)
+    shifted, reflected = _alike(strip, parts)
+    return min(max(2.5 * (shifted - 0.35), -0.8), ALIKE) - _excess(shifted, reflected)
 
 
-def _mirrored(strip: Strip, parts: Sequence[tuple[int, int]]) -> float:
+def mirrored(strip: Strip, parts: Sequence[tuple[int, int]]) -> float:
     """What speaks against a cut through the middle of a body: neighbours that are mirror images."""
     return _excess(*_alike(strip, parts))
 
@@ -292,5 +242,5 @@ def _blocks(grey: Grey, number: int) -> Grey:
         rows, columns = (np.arange(number) * n // number for n in grey.shape)
         return grey[rows][:, columns]
     rows, columns = (np.arange(number + 1) * n // number for n in grey.shape)
-    sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=0), columns[:-1], axis=1)
+    sums = np.add.reduceat(np.add.reduceat(grey, columns[:-1], axis=1), rows[:-1], axis=0)
     return np.asarray(sums / np.outer(np.diff(rows), np.diff(columns)), np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.figures.cuts import HARD, cuts
+from harness.figures.cuts import HARD, gutters
 from harness.figures.types import PixelBox
 
 __all__ = ["is_picture", "is_print", "without_print"]
@@ -68,9 +68,7 @@ def _kept(region: Grey) -> tuple[int, int]:
     """First and last column of a region after strips of print at its left and right were taken off."""
     size = region.shape[1]
     first, last = 0, size
-    for cut in cuts(region):
-        if cut.stop == cut.start:
-            continue
+    for cut in gutters(region):
         light = cut.colour > 200
         if cut.start <= THICKEST * size and (cut.after >= HARD or light):
             strip = region[:, : cut.start]

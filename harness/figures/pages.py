@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.figures.boxes import area, intersection, overlaps, union
+from harness.figures.boxes import area, grown, intersection, overlaps, share_inside, union
 from harness.figures.types import Box
 
 __all__ = ["Line", "Page", "Placed", "read_page"]
@@ -59,7 +59,8 @@ class Line:
 class Placed:
     """An image where the page shows it. `matrix` takes the unit square to the page as shown, y downwards.
 
-    `stored` are the bytes it is packed in, by which images of one size differ.
+    `stored` are the bytes it is packed in, by which images of one size differ; `cropped` is true where the page
+    shows a part of it, which is then `box`.
     """
 
     box: Box
@@ -71,6 +72,7 @@ class Placed:
     colours: str
     mask: bool = False
     stored: int = 0
+    cropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ def read_page(page: Any) -> Page:
     lines, directions = _lines(page, rotation)
     if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
         turns = (4 - common[0]) % 4
-    images = tuple(_images(page, rotation)) if kinds["fill-image"] + kinds["fill-image-mask"] else ()
+    paths = kinds["fill-path"] + kinds["stroke-path"]
+    pictured = kinds["fill-image"] + kinds["fill-image-mask"]
+    images = tuple(_images(page, rotation, paths)) if pictured else ()
     drawings = tuple(_drawings(page, operations, kinds))
     shown = page.rect
     drawings = tuple(_transformed(box, rotation) for box in drawings)
@@ -231,13 +235,15 @@ def _line(box: Box, spans: list[Any], turn: int, block: int) -> Line:
     return Line(box, text, size, font, bold, lead[0], lead[1], block, turn)
 
 
-def _images(page: Any, rotation: Any) -> Iterator[Placed]:
+def _images(page: Any, rotation: Any, paths: int) -> Iterator[Placed]:
     import pymupdf
 
+    clips = _bare_clips(page) if paths <= MOST_PATHS else []
     for info in page.get_image_info():
         matrix = pymupdf.Matrix(info["transform"]) * rotation
+        box = _cropped(tuple(info["bbox"]), clips)
         yield Placed(
-            _transformed(info["bbox"], rotation),
+            _transformed(box, rotation),
             tuple(matrix),
             info["number"],
             info["width"],
@@ -246,7 +252,32 @@ def _images(page: Any, rotation: Any) -> Iterator[Placed]:
             info["cs-name"],
             bool(info.get("has-mask", False)),
             info["size"],
+            box != tuple(info["bbox"]),
         )
+
+
+def _bare_clips(page: Any) -> list[Box]:
+    """The clips of a page in which no path is drawn: text and images are what is left for them."""
+    found: list[tuple[int, Box, bool]] = []
+    for path in page.get_cdrawings(extended=True):
+        if path["type"] == "clip":
+            found.append((path["level"], tuple(path["scissor"]), True))
+        elif path["type"] != "group" and found and path.get("level", 0) > found[-1][0]:
+            found[-1] = (*found[-1][:2], False)
+    return [box for _, box, bare in found if bare]
+
+
+def _cropped(box: Box, clips: list[Box]) -> Box:
+    """The part of an image that the page shows: a clip that lies in it and leaves a good part of it.
+
+    The reader does not say which clip is for which image, so it has to be the only one that can be meant.
+    """
+    inside = {
+        clip
+        for clip in clips
+        if share_inside(clip, grown(box, 1.0)) > 0.999 and 0.25 * area(box) < area(clip) < 0.97 * area(box)
+    }
+    return intersection(box, inside.pop()) if len(inside) == 1 else box
 
 
 def _drawings(page: Any, operations: list[Any], kinds: Counter[str]) -> Iterator[Box]:

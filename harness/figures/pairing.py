@@ -59,7 +59,7 @@ class Situation:
 
     def boxes(self) -> list[Box]:
         lines = self.layout.page.lines
-        own = [union(one.boxes) for one in self.captions]
+        own = [one.place for one in self.captions]
         return own + [union(lines[n].box for n in table) for table in self.tables]
 
 

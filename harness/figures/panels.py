@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.figures.agreement import agreed
 from harness.figures.cuts import HARD, margins
-from harness.figures.grids import Axis, Division, Strip, agreed, division
+from harness.figures.grids import Axis, Division, Strip, division
 from harness.figures.lettering import is_picture, is_print, without_print
 from harness.figures.letters import Word, headings, lettered
 from harness.figures.passages import passages
@@ -28,7 +29,8 @@ WORKING_PX = 800
 """Longer side at which figures are parted; thinner than a pixel there, a gutter still shows as a line."""
 
 SMALLEST_PX = 30
-DEEPEST = 5
+DEEPEST = 4
+DEEP = 1.3  # against each division below rows and columns
 LEAST_PICTURE = 0.15  # share of the figure that its pictures fill, else it is a drawing with tones in it
 SAME_SIZE = 0.11  # the slack of equal parts, and half of a soft gutter
 SECONDED = -3.0  # score of a proposal that pictures of the same size may bear out
@@ -78,7 +80,7 @@ def boxes(image: NDArray[np.uint8], letters: int = 0) -> tuple[PixelBox, ...]:
 
 
 def _working(image: NDArray[np.uint8]) -> tuple[Grey, float]:
-    picture = Image.fromarray(image.squeeze()).convert("L")
+    picture = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image).convert("L")
     scale = max(1.0, max(picture.size) / WORKING_PX)
     if scale > 1:
         size = (max(1, round(picture.width / scale)), max(1, round(picture.height / scale)))
@@ -113,17 +115,19 @@ def _large(grey: Grey, found: list[PixelBox]) -> list[PixelBox]:
 def _parted(grey: Grey, siblings: list[PixelBox], letters: int, depth: int) -> list[PixelBox]:
     """The leaves below some boxes; those of one size are parted in one way."""
     bare = {_trimmed(grey, without_print(grey, _trimmed(grey, box))): box for box in siblings}
+    bare = {box: whole for box, whole in bare.items() if min(box[2] - box[0], box[3] - box[1]) >= 8}
     if depth == DEEPEST:
         return list(bare)
     leaves: list[PixelBox] = []
-    for group in _of_one_size(bare):
+    alike = _of_one_size(bare)
+    for group in alike:
         strips = [_strips(_region(grey, box)) for box in group]
-        wanted = round(letters / len(bare))
+        wanted = round(letters / len(bare)) if len(alike) == 1 else 0
         bonus = _beforehand(letters, wanted, depth)
         least = SECONDED if len(group) > 1 else 0.0
         proposals = [_best(strip, bonus, wanted, least) for strip in strips]
         if len(group) > 1:
-            proposals = agreed(proposals, strips, bonus)
+            proposals = agreed(proposals, strips, bonus, depth)
         pieces: list[PixelBox] = []
         for box, proposal in zip(group, proposals, strict=True):
             if proposal is None:
@@ -138,7 +142,7 @@ def _parted(grey: Grey, siblings: list[PixelBox], letters: int, depth: int) -> l
 def _beforehand(letters: int, wanted: int, depth: int) -> float:
     """What is known of a division before looking: the caption's letters, and that grids are two cuts deep."""
     named = 1.0 if wanted >= 2 else (-0.5 if letters >= 2 else 0.0)
-    return named - (1.0 if depth >= 2 else 0.0)
+    return named - DEEP * max(depth - 1, 0)
 
 
 def _strips(region: Grey) -> dict[Axis, Strip]:

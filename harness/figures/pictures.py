@@ -52,6 +52,11 @@ def picture_of(document: Any, page: Any, layout_page: Page, pair: Pair) -> Pictu
     """Return the picture of a figure. Raises `TooLarge` where it has more pixels than is safe."""
     images = [layout_page.images[atom.image] for atom in pair.atoms if atom.image is not None]
     drawn = [atom for atom in pair.atoms if atom.image is None]
+    if not pair.atoms:  # a place between text: on a scan the image of the page lies under it
+        under = [one for one in layout_page.images if overlaps(one.box, pair.box)]
+        _check_sizes(document, under, ())
+        box = layout_page.shown(pair.box)
+        return _rendered(page, box, "mixed" if under else "vector", (), _placed(layout_page, under))
     objects = tuple(
         dict.fromkeys(xref for xref in (found_object(document, page, one) for one in images) if xref)
     )
@@ -65,7 +70,11 @@ def picture_of(document: Any, page: Any, layout_page: Page, pair: Pair) -> Pictu
     kind: Kind = (
         "vector" if not images else "raster" if plain and len(images) == 1 else "tiled" if plain else "mixed"
     )
-    return _rendered(page, box, kind, objects, [(one, layout_page.shown(one.box)) for one in images])
+    return _rendered(page, box, kind, objects, _placed(layout_page, images))
+
+
+def _placed(page: Page, images: Sequence[Placed]) -> list[tuple[Placed, Box]]:
+    return [(one, page.shown(one.box)) for one in images]
 
 
 def _laid_over(pair: Pair, images: Sequence[Placed], drawn: Sequence[Atom]) -> bool:
@@ -88,7 +97,7 @@ def _from_objects(
 ) -> Picture | None:
     """The picture made of image objects alone, None where that cannot be had."""
     boxes = [layout_page.shown(one.box) for one in images]
-    if any(not _inside(box, tuple(page.rect)) for box in boxes):
+    if any(one.cropped for one in images) or any(not _inside(box, tuple(page.rect)) for box in boxes):
         return None  # the page shows a part of it
     try:
         if len(images) == 1:
@@ -209,25 +218,25 @@ def _rendered(
     box = intersection(wide, tuple(page.rect))
     scale = RENDERED_DPI / 72
     large = [(image, where) for image, where in images if area(where) > 0.05 * area(box)]
-    scale = max([scale, *(max(_rough_scale(image, where)) for image, where in large)])
+    scale = max([scale, *(max(_rough_scale(image)) for image, _ in large)])
     scale = min(scale, (MOST_RENDERED / max(1.0, area(box))) ** 0.5)
     pixmap = page.get_pixmap(matrix=pymupdf.Matrix(scale, scale), clip=pymupdf.Rect(box), alpha=False)
     rows = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.stride)
     pixels = rows[:, : pixmap.width * pixmap.n].reshape(pixmap.height, pixmap.width, pixmap.n)
     x, y = pixmap.x / scale, pixmap.y / scale
     keep = [
-        ((w[0] - x) * scale, (w[1] - y) * scale, (w[2] - x) * scale, (w[3] - y) * scale) for _, w in images
+        ((w[0] - x) * scale, (w[1] - y) * scale, (w[2] - x) * scale, (w[3] - y) * scale)
+        for _, w in images
+        if share_inside(w, box) > 0.9
     ]
     x0, y0, x1, y1 = _inked(pixels, keep)
     shown = (x + x0 / scale, y + y0 / scale, x + x1 / scale, y + y1 / scale)
     return Picture(_greyed(pixels[y0:y1, x0:x1]), shown, kind, objects)
 
 
-def _rough_scale(image: Placed, box: Box) -> tuple[float, float]:
+def _rough_scale(image: Placed) -> tuple[float, float]:
     a, b, c, d, _, _ = image.matrix
-    if max(abs(b), abs(c)) > max(abs(a), abs(d)):
-        return image.height / max(0.1, box[2] - box[0]), image.width / max(0.1, box[3] - box[1])
-    return image.width / max(0.1, box[2] - box[0]), image.height / max(0.1, box[3] - box[1])
+    return image.width / max(0.1, (a * a + b * b) ** 0.5), image.height / max(0.1, (c * c + d * d) ** 0.5)
 
 
 def _inked(pixels: np.ndarray, keep: Sequence[Box]) -> tuple[int, int, int, int]:

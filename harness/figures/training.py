@@ -72,7 +72,7 @@ def _pictures(folder: Path) -> Iterator[Pixels]:
 
 def _varied(picture: Pixels, generator: np.random.Generator, *, medical: bool = False) -> Pixels:
     """A part of the picture, brighter or darker; medical ones also with the print that papers put on them."""
-    if generator.random() < 0.6:
+    if generator.random() < 0.5:
         picture = _part(picture, generator)
     if generator.random() < 0.3:
         scale = (picture / 255.0) ** generator.uniform(0.6, 1.6)
@@ -84,7 +84,7 @@ def _varied(picture: Pixels, generator: np.random.Generator, *, medical: bool = 
 
 def _part(picture: Pixels, generator: np.random.Generator) -> Pixels:
     height, width = picture.shape[:2]
-    share = generator.uniform(0.22, 1.0)
+    share = generator.uniform(0.3, 1.0)
     high, wide = max(int(height * share), 16), max(int(width * share * generator.uniform(0.8, 1.25)), 16)
     high, wide = min(high, height), min(wide, width)
     top, left = int(generator.integers(height - high + 1)), int(generator.integers(width - wide + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_papers import SENTENCE, Paper, coloured, picture
 
@@ -281,3 +282,66 @@ def test_a_caption_without_graphics_is_named(tmp_path: Path) -> None:
     document = read(Paper().caption(50, 60, "Figure 1.", TEXT, wide=400).text((50, 120, 450, 640)), tmp_path)
     assert document.figures == ()
     assert document.problems == ("Figure 1 (page 1): a caption without graphics",)
+
+
+# Over breaks
+
+LONG = ("Chest CT shows opacities in both lungs and " * 6).strip().split()
+
+
+def test_a_caption_goes_on_in_the_next_column(tmp_path: Path) -> None:
+    paper = Paper().text((50, 50, 245, 430)).image((50, 460, 245, 590), coloured())
+    paper.caption(50, 606, "Figure 1.", " ".join(LONG), wide=195)
+    paper.words(265, 56, "of the patient who had fever.", 8).text((265, 80, 460, 640))
+    (figure,) = read(paper, tmp_path).figures
+    assert figure.caption is not None
+    assert figure.caption.text == f"Figure 1. {' '.join(LONG)} of the patient who had fever."
+    assert len(figure.caption.boxes) == 2
+
+
+def test_a_caption_goes_on_on_the_next_page(tmp_path: Path) -> None:
+    paper = Paper().text((50, 50, 450, 430)).image((50, 460, 450, 590), coloured())
+    paper.caption(50, 606, "Figure 1.", " ".join(LONG), wide=400).next_page()
+    paper.words(50, 56, "of the patient who had fever.", 8).text((50, 80, 450, 640))
+    (figure,) = read(paper, tmp_path).figures
+    assert figure.caption is not None
+    assert figure.caption.text.endswith("lungs and of the patient who had fever.")
+    assert figure.caption.page == 1
+
+
+def test_a_caption_that_ends_takes_nothing_from_the_next_page(tmp_path: Path) -> None:
+    paper = Paper().text((50, 50, 450, 430)).image((50, 460, 450, 590), coloured())
+    paper.caption(50, 606, "Figure 1.", TEXT, wide=400).next_page()
+    paper.words(50, 56, "of the patient who had fever.", 8).text((50, 80, 450, 640))
+    (figure,) = read(paper, tmp_path).figures
+    assert figure.caption is not None
+    assert figure.caption.text == f"Figure 1. {TEXT}"
+
+
+# Figures without graphics of their own
+
+
+def test_a_listing_set_as_text_is_a_figure_of_low_confidence(tmp_path: Path) -> None:
+    paper = Paper().text((50, 50, 450, 200))
+    for number in range(6):
+        paper.words(100, 240 + 11 * number, f"step {number}: x = {number}", font="cour")
+    paper.caption(100, 320, "Figure 1.", TEXT).text((50, 360, 450, 640))
+    (figure,) = read(paper, tmp_path).figures
+    assert figure.kind == "vector"
+    assert 0 < figure.confidence < 0.5
+    assert_at(figure, (100, 234, 190, 297), 0.6)
+
+
+def test_a_figure_on_a_scan_is_what_lies_between_the_text(tmp_path: Path) -> None:
+    paper = (
+        Paper()
+        .text((50, 50, 450, 200))
+        .caption(50, 420, "Figure 1.", TEXT, wide=400)
+        .text((50, 460, 450, 640))
+    )
+    scan = np.full((1400, 1000), 255, np.uint8)
+    scan[460:780, 200:800] = 90
+    paper.image((0, 0, 500, 700), scan)
+    (figure,) = read(paper, tmp_path).figures
+    assert figure.kind == "mixed"
+    assert_at(figure, (100, 230, 400, 390), 0.9)

@@ -214,3 +214,16 @@ def test_unopened_names_the_file_and_the_reason(tmp_path: Path) -> None:
     with pytest.raises(Unopened, match="missing.pdf.*No such file"):
         read_document(tmp_path / "missing.pdf", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_document_without_captions_gives_each_large_picture_once(tmp_path: Path) -> None:
+    made = Paper()
+    for number in range(3):
+        if number:
+            made.next_page()
+        made.image(
+            (100, 100 + 20 * number, 300, 250 + 20 * number), coloured() if number < 2 else coloured(60, 90)
+        )
+    document = read_document(made.save(tmp_path / "a.pdf"), tmp_path / "out")
+    assert [figure.page for figure in document.figures] == [1, 3]
+    assert all(figure.caption is None and figure.confidence == 0.0 for figure in document.figures)

@@ -236,6 +236,18 @@ def test_tiles_are_joined_at_their_own_resolution(tmp_path: Path) -> None:
     assert np.array_equal(pixels, whole)
 
 
+def test_an_image_that_the_page_crops_is_what_the_page_shows(tmp_path: Path) -> None:
+    paper = with_figure(Paper())
+    keys = {"ColorSpace": "/DeviceGray", "BitsPerComponent": "8"}
+    paper.operations("q 140 450 120 150 re W n")
+    paper.raw_image((320, 0, 0, 150, 60, 450), 960, 450, picture(450, 960).tobytes(), **keys)
+    paper.operations("Q")
+    figure, pixels, seen = read(paper, tmp_path)
+    assert figure.box == pytest.approx((140, 100, 260, 250), abs=1)
+    assert figure.width == pytest.approx(120 * 300 / 72, abs=4)
+    assert_alike(pixels, seen)
+
+
 def test_letters_on_an_image_do_not_make_it_a_screenshot(tmp_path: Path) -> None:
     paper = with_figure(Paper()).image((100, 100, 300, 250), coloured()).words(105, 112, "A", 10, "hebo")
     figure, pixels, _ = read(paper, tmp_path)
