@@ -164,6 +164,10 @@ function fit() {
   $("frame").style.height = `${Math.round(height * scale)}px`;
 }
 
+function person(group) {
+  return group.includes("/") ? group.slice(group.indexOf("/") + 1) : "nobody: the whole paper is one group";
+}
+
 function suggestion(name, given, value) {
   const term = document.createElement("dt");
   term.textContent = name;
@@ -184,7 +188,7 @@ function words(one) {
   $("suggestions").replaceChildren(
     ...suggestion("Picture", said.ct),
     ...suggestion("Label", said.label, detail.label),
-    ...suggestion("Patient", said.patient, detail.patient ? detail.group : ""),
+    ...suggestion("Patient", { ...said.patient, value: person(said.patient.value) }, detail.patient),
   );
   const letter = one.letter ? `, panel ${one.letter}` : "";
   $("caption-title").textContent = `Caption${one.figure ? ` of ${one.figure}` : ""}${letter}`;
@@ -283,7 +287,7 @@ function merge() {
 }
 
 function name() {
-  $("patient-name").value = detail.patient || (detail.group || "").split("/")[1] || "";
+  $("patient-name").value = detail.patient || (detail.group.includes("/") ? person(detail.group) : "");
   $("patients").replaceChildren(...detail.patients.map((text) => new Option(text)));
   $("patient").showModal();
   $("patient-name").select();
