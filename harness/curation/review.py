@@ -56,13 +56,13 @@ def serve(folder: Path, port: int, say: Callable[[str], Any], *, open_page: bool
 
     with reviewing(folder) as session:
         server = _listening(port, session)
-        say(f"review: {server.address}")
-        say("Ctrl-C ends it; every decision is kept at once. Then: " + f"harness figures write {folder}")
-        if open_page:
-            import webbrowser
-
-            webbrowser.open(server.address)
         try:
+            say(f"review: {server.address}")
+            say(f"Ctrl-C ends it; every decision is kept at once. Then: harness figures write {folder}")
+            if open_page:
+                import webbrowser
+
+                webbrowser.open(server.address)
             with stoppable():
                 server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
