@@ -252,7 +252,7 @@ def test_a_killed_build_loses_only_what_was_in_flight(papers: Path, tmp_path: Pa
 @pytest.mark.slow
 def test_ctrl_c_ends_a_build_with_one_line_and_its_readers_with_it(papers: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "harness", "figures", "build", str(papers), "--out", str(tmp_path / "out")]
-    build = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    build = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
     folder = tmp_path / "out" / DOCUMENTS
     assert until(lambda: bool(list(folder.glob(".reading-*"))), 60)
     build.send_signal(signal.SIGINT)
@@ -316,3 +316,8 @@ def until(claim: object, seconds: float = 20.0) -> bool:
 
 def wait_for(path: Path) -> None:
     assert until(lambda: path.exists() and path.read_text())
+
+
+def interruptible() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -193,7 +193,7 @@ def test_a_second_review_of_a_folder_is_refused(page: Page) -> None:
 def test_the_command_prints_its_address_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", Made("paper.pdf", [Panel(1)]))
     command = [sys.executable, "-m", "harness", "figures", "review", str(folder)]
-    review = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    review = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=interruptible)
     assert review.stdout is not None
     assert review.stdout.readline().startswith("review: http://127.0.0.1:")
     review.send_signal(signal.SIGINT)
@@ -206,3 +206,8 @@ def test_a_port_that_is_taken_is_one_line(page: Page, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "harness", "figures", "review", str(folder), "--port", str(page.server.server_port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "name another, or 0 for a free one" in done.stderr and "Traceback" not in done.stderr
+
+
+def interruptible() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
