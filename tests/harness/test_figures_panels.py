@@ -163,6 +163,6 @@ def test_real_slices_are_split_and_left_whole(real_data: Path) -> None:
     for _ in range(80):
         made = composite(pictures, random)
         tally.add(boxes(made.image), made.panels, 0.0)
-    assert tally.right / tally.found > 0.85
-    assert tally.right / tally.there > 0.85
+    assert tally.right / tally.found >= 0.8  # what panels are to reach on papers
+    assert tally.right / tally.there >= 0.8
     assert sum(len(boxes(picture)) == 1 for picture in pictures) >= 0.97 * len(pictures)
