@@ -56,6 +56,8 @@ def read_paper(path: Path, folder: Path, *, name: str, sha256: str, reader: str,
         "sha256": sha256,
         "reader": reader,
         "failed": None,
+        "problems": [],
+        "figures": [],
     }
     try:
         whole |= _read(path, folder, name, rules)
