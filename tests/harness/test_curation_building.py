@@ -21,7 +21,9 @@ from made_papers import Paper
 
 from harness.curation.building import Limits, Outcome, Task, built, found_pdfs, tasks_of
 from harness.curation.collection import DOCUMENTS, open_collection
+from harness.data.dataset import open_dataset
 from harness.errors import DataError, UsageError
+from harness.protocols import make_splits
 
 QUICK = """
 import json, os, pathlib, sys, time
@@ -243,7 +245,7 @@ def papers(tmp_path: Path) -> Path:
 
 def harness(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)  # type: ignore[call-overload, no-any-return]
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -383,6 +385,21 @@ def test_two_thousand_pages_are_read(tmp_path: Path) -> None:
     paper.save(tmp_path / "in" / "long.pdf")
     done = harness("figures", "build", tmp_path / "in", "--out", tmp_path / "out")
     assert "[1/1] long.pdf: 1 figures" in done.stderr
+
+
+@pytest.mark.data("pdfs")
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_real_papers_become_a_dataset_that_opens(tmp_path: Path) -> None:
+    done = harness("figures", "build", Path(os.environ["HARNESS_PDFS"]) / "papers", "--out", tmp_path / "my-ct")
+    assert done.returncode == 0, done.stderr
+    dataset = open_dataset(str(tmp_path / "my-ct" / "card.toml"))
+    assert {sample.label for sample in dataset.samples} == {0, 1}
+    (split,) = make_splits("official", dataset.samples)
+    group = {sample.id: sample.group for sample in dataset.samples}
+    parts = [{group[one] for one in part} for part in (split.train, split.val, split.test)]
+    assert all(parts)
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
 
 
 @pytest.mark.data("pdfs")
