@@ -23,7 +23,7 @@ from harness.curation.verdicts import Standing
 from harness.data.cards import Card, load_card
 from harness.errors import DataError
 
-__all__ = ["Written", "safe_cell", "write_dataset"]
+__all__ = ["Written", "check_place", "safe_cell", "write_dataset"]
 
 CARD, LIST, PROVENANCE, IMAGES = "card.toml", "images.csv", "provenance.csv", "images"
 LICENCE = "not stated: fill in (the images belong to the papers that provenance.csv names)"
@@ -54,12 +54,22 @@ class Written:
     remarks: tuple[str, ...]
 
 
+def check_place(folder: Path) -> None:
+    """Raise `DataError` where images or a card are not ours to replace, as no provenance is beside them."""
+    theirs = [name for name in (IMAGES, CARD, LIST) if (folder / name).exists()]
+    if theirs and not (folder / PROVENANCE).exists():
+        raise DataError(
+            f"{str(folder / theirs[0])!r} was not written by this command; move it, or name another folder"
+        )
+
+
 def write_dataset(folder: Path) -> Written:
     """Write the dataset of a collection into its folder; what was written before is replaced.
 
     Raises `DataError` where no picture is a CT slice with a label, and leaves what is there as it is.
     """
     collection = open_collection(folder)
+    check_place(folder)
     standing = Standing(collection.candidates, read_events(folder / DECISIONS))
     selection = selected(standing)
     left = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items())
@@ -169,11 +179,11 @@ def _replace(folder: Path, images: Sequence[Chosen], parts: Mapping[str, str], c
         fresh.mkdir()
         for one in images:
             (fresh / one.file).write_bytes(one.png)
+        _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
         if (folder / IMAGES).exists():
             (folder / IMAGES).rename(old)
         fresh.rename(folder / IMAGES)
         _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
-        _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
         _write(folder / CARD, card)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
