@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli import figures_build
+
 EXTRACT = """\b
 Examples:
   harness figures extract paper.pdf --out figures
@@ -23,6 +25,7 @@ app = typer.Typer(help="Figures and captions out of PDFs.", no_args_is_help=True
 def add_to(parent: typer.Typer) -> None:
     app.command("extract", epilog=EXTRACT)(extract)
     app.command("score", epilog=SCORE)(score)
+    figures_build.add_to(app)
     parent.add_typer(app, name="figures")
 
 
@@ -62,12 +65,14 @@ def extract(
 
 
 def _read(path: Path, out: Path, stem: str) -> tuple[dict[str, Any], bool]:
+    from harness.figures.descriptions import describing
     from harness.figures.documents import Unopened, read_document
     from harness.figures.figure_files import as_json
     from harness.figures.types import Document
 
     try:
-        return as_json(read_document(path, out, stem=stem)), False
+        with describing(path) as describe:
+            return as_json(read_document(path, out, stem=stem, describe=describe)), False
     except Unopened as error:
         return as_json(Document(str(path), 0, problems=(error.reason,))), True
 

@@ -77,7 +77,7 @@ LAYERS = [
         "harness.executors",
         "harness.explaining",
     ],
-    ["harness.submissions", "harness.report", "harness.gate"],
+    ["harness.submissions", "harness.report", "harness.gate", "harness.curation"],
     ["harness.publishing", "harness.model_cards"],
     ["harness.scoring"],
     ["harness.cli", "harness.__main__"],

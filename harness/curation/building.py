@@ -1,0 +1,322 @@
+"""Many PDFs read side by side, each in a process of its own with limits, so that one costs only itself.
+
+A paper that is read is a folder that appears whole, by one rename; the next build does not read it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from harness.curation.child import PAGES
+from harness.curation.collection import DOCUMENTS, paper_folder, paper_record, write_failure
+from harness.curation.reading import FILE
+from harness.errors import DataError, UsageError
+
+__all__ = ["Limits", "Outcome", "Task", "built", "found_pdfs", "tasks_of"]
+
+PAGES_A_LIMIT = 100
+"""A PDF may take the time limit, and the same again for each hundred pages that it has."""
+
+MOST_PAGES = 5000
+"""What a PDF says of its pages is believed up to here."""
+
+POLL_SECONDS = 0.02
+BLOCK = 1 << 20
+SCRATCH = ".reading-"
+
+READER = (sys.executable, "-m", "harness.curation.child")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one PDF may cost."""
+
+    seconds: float = 120.0
+    memory_mb: int = 2000
+
+    def seconds_for(self, pages: int) -> float:
+        return self.seconds * (1 + min(pages, MOST_PAGES) / PAGES_A_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A PDF to be read, known by its content."""
+
+    path: Path
+    sha256: str
+    reader: str
+    rules: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a PDF ended; `message` is the reason of a failure, `problems` what could not be read of it."""
+
+    task: Task
+    status: Literal["read", "kept", "failed"]
+    figures: int = 0
+    message: str = ""
+    problems: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def found_pdfs(paths: Sequence[Path]) -> list[Path]:
+    """Return the PDFs that are named, and those in folders that are named, each once, in an order of their own.
+
+    Raises `UsageError` for a path where nothing is, and where there is no PDF at all.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = (one for one in path.rglob("*") if one.suffix.lower() == ".pdf" and one.is_file())
+            found |= dict.fromkeys(sorted(inside))
+        elif path.is_file():
+            found[path] = None
+        else:
+            what = "is no file" if path.exists() else "is not there"
+            raise UsageError(f"{str(path)!r} {what}; name PDFs, or folders that hold some")
+    if not found:
+        raise UsageError(f"no PDF in {', '.join(repr(str(path)) for path in paths)}; their names end in .pdf")
+    return list(found)
+
+
+def tasks_of(paths: Sequence[Path], reader: str, rules: Path | None = None) -> tuple[list[Task], list[str]]:
+    """Return one task a content, and a line for each file that is a copy of another or cannot be read."""
+    tasks: dict[str, Task] = {}
+    remarks = []
+    for path in paths:
+        try:
+            sha256 = _digest(path)
+        except OSError as error:
+            remarks.append(f"{str(path)!r}: cannot be read: {error.strerror}; left out")
+            continue
+        if sha256 in tasks:
+            remarks.append(f"{str(path)!r}: the same file as {str(tasks[sha256].path)!r}; read once")
+            continue
+        tasks[sha256] = Task(path, sha256, reader, rules)
+    return list(tasks.values()), remarks
+
+
+def _digest(path: Path) -> str:
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            total.update(block)
+    return total.hexdigest()
+
+
+def built(
+    tasks: Sequence[Task],
+    out: Path,
+    *,
+    workers: int,
+    limits: Limits | None = None,
+    retry: bool = False,
+    reader: Sequence[str] = READER,
+) -> Iterator[Outcome]:
+    """Read PDFs into the collection `out`, `workers` at a time; yield how each ended, as it ends.
+
+    `reader` is the command that reads one. Papers that are there already, read by the same code, are kept; with
+    `retry` failed ones are read again. Whatever ends this generator, be it Ctrl-C, ends the processes it started.
+    """
+    waiting = []
+    with _prepared(out):
+        for task in tasks:
+            earlier = _earlier(task, out, retry)
+            if earlier is None:
+                waiting.append(task)
+            else:
+                yield earlier
+        running: list[_Running] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    running.append(_Running.start(waiting.pop(0), out, limits or Limits(), reader))
+                ended = [one for one in running if one.has_ended()]
+                running = [one for one in running if one not in ended]
+                for one in ended:
+                    yield one.outcome(out)
+                if not ended:
+                    time.sleep(POLL_SECONDS)
+        finally:
+            for one in running:
+                one.end()
+            _swept(out)
+
+
+@contextmanager
+def _prepared(out: Path) -> Iterator[None]:
+    """Make the folder, keep other builds away from it, and remove what a killed build left."""
+    from filelock import FileLock, Timeout
+
+    try:
+        (out / DOCUMENTS).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".build.lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"another build works in {str(out)!r}; wait for it, or name another --out") from None
+    except OSError as error:
+        raise DataError(
+            f"cannot write into {str(out)!r}: {error.strerror or error}; name another folder with --out"
+        ) from error
+    try:
+        _swept(out)
+        yield
+    finally:
+        lock.release()
+
+
+def _swept(out: Path) -> None:
+    """Remove what readers were at, also one that Ctrl-C met while it was being started; the lock says it's all ours."""
+    for left in (out / DOCUMENTS).glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _earlier(task: Task, out: Path, retry: bool) -> Outcome | None:
+    record = paper_record(paper_folder(out, task.sha256))
+    if record is None or record["reader"] != task.reader or (retry and record["failed"]):
+        return None
+    if record["failed"]:
+        return Outcome(task, "failed", message=f"{record['failed']} (as before; --retry reads it again)")
+    return Outcome(task, "kept", len(record["figures"]), problems=tuple(record["problems"]))
+
+
+@dataclass(eq=False)
+class _Running:
+    """A process that reads one PDF, the folder it works in, and the clock over it."""
+
+    task: Task
+    process: subprocess.Popen[bytes]
+    scratch: Path
+    limits: Limits
+    started: float = field(default_factory=time.monotonic)
+    late: float | None = None
+
+    @classmethod
+    def start(cls, task: Task, out: Path, limits: Limits, reader: Sequence[str]) -> _Running:
+        scratch = out / DOCUMENTS / f"{SCRATCH}{task.sha256[:16]}-{os.getpid()}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        message = {
+            "path": str(task.path.resolve()),
+            "name": task.path.name,
+            "sha256": task.sha256,
+            "reader": task.reader,
+            "rules": str(task.rules.resolve()) if task.rules else None,
+            "memory_bytes": limits.memory_mb << 20,
+            "cpu_seconds": int(limits.seconds_for(MOST_PAGES)) + 60,
+        }
+        with (scratch / "errors").open("wb") as errors:
+            process = subprocess.Popen(
+                [*reader, json.dumps(message)],
+                cwd=scratch,
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is the parent's
+            )
+        return cls(task, process, scratch, limits)
+
+    def has_ended(self) -> bool:
+        """Whether the process is over; one over its time is killed."""
+        if self.process.poll() is not None:
+            return True
+        limit = self.limits.seconds_for(self._pages())
+        if time.monotonic() - self.started <= limit:
+            return False
+        self.late = limit
+        self._kill()
+        return True
+
+    def _pages(self) -> int:
+        try:
+            return int((self.scratch / PAGES).read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self.process.kill()
+        except ProcessLookupError:
+            return
+        finally:
+            self.process.wait()
+
+    def end(self) -> None:
+        """Stop the process."""
+        self._kill()
+        self._close()
+
+    def _close(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    def outcome(self, out: Path) -> Outcome:
+        """Put the paper where it belongs, or a note of why it could not be read."""
+        self._close()
+        seconds = time.monotonic() - self.started
+        record = paper_record(self.scratch) if self.process.returncode == 0 else None
+        if record is None:
+            reason = self._reason()
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.scratch.mkdir()
+            write_failure(self.scratch, self.task.path.name, self.task.sha256, self.task.reader, reason)
+            record = paper_record(self.scratch)
+        assert record is not None
+        for name in (PAGES, "errors"):
+            (self.scratch / name).unlink(missing_ok=True)
+        _put(self.scratch, paper_folder(out, self.task.sha256))
+        if record["failed"]:
+            return Outcome(self.task, "failed", message=record["failed"], seconds=seconds)
+        figures, problems = len(record["figures"]), tuple(record["problems"])
+        return Outcome(self.task, "read", figures, problems=problems, seconds=seconds)
+
+    def _reason(self) -> str:
+        if self.late is not None:
+            return f"took more than {self.late:.0f} s and was stopped (--time-limit)"
+        code = self.process.returncode
+        if code < 0:
+            return f"its reader died of {_signal(-code)}"
+        said = (self.scratch / "errors").read_text("utf-8", "replace").strip().splitlines()
+        if said and said[-1].startswith("MemoryError"):
+            return f"needs more than {self.limits.memory_mb} MB of memory (--memory-limit)"
+        return f"its reader ended with {code}: {said[-1][:200] if said else f'without {FILE}'}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _environment() -> dict[str, str]:
+    """The reader's environment: one thread, and this same code."""
+    root = str(Path(__file__).parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _put(scratch: Path, place: Path) -> None:
+    """Rename a folder into its place; what an older reader left there goes first."""
+    if place.exists():
+        old = scratch.with_name(f"{SCRATCH}old-{scratch.name}")
+        place.rename(old)
+        scratch.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        scratch.rename(place)

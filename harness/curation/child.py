@@ -1,0 +1,70 @@
+"""The process that reads one PDF and may die of it: `python -m harness.curation.child JSON`.
+
+It limits itself before the PDF is opened, works in an empty folder, and ends with its parent. The parent looks at
+the clock (`harness.curation.building`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PAGES", "main"]
+
+PAGES = "pages"
+"""The file in which the child says how many pages there are, before it reads them."""
+
+LARGEST_FILE = 1 << 30
+
+
+def main(task: dict[str, Any]) -> None:
+    """Read the PDF of a task into its folder, the current one."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _limit(task["memory_bytes"], task["cpu_seconds"])
+    from harness.curation.reading import read_paper
+
+    path, folder = Path(task["path"]), Path.cwd()
+    _say_pages(path, folder)
+    rules = Path(task["rules"]) if task["rules"] else None
+    read_paper(path, folder, name=task["name"], sha256=task["sha256"], reader=task["reader"], rules=rules)
+
+
+def _limit(memory_bytes: int, cpu_seconds: int) -> None:
+    """Let the system refuse more memory, end what computes forever unseen, and write no core file."""
+    try:
+        import resource
+    except ImportError:  # Windows has none of these; the parent's clock is all there is
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, which the parent holds open, be it closed or dead; then end."""
+    while os.read(0, 1):
+        continue
+    os._exit(1)
+
+
+def _say_pages(path: Path, folder: Path) -> None:
+    """Tell the parent how long to wait; a PDF that cannot be opened is reported when it is read."""
+    from harness.figures.documents import figures_extra
+    from harness.figures.limits import broken
+
+    pymupdf = figures_extra()
+    try:
+        with pymupdf.open(path, filetype="pdf") as opened:
+            count = 0 if opened.needs_pass else opened.page_count
+    except broken():
+        count = 0
+    (folder / PAGES).write_text(str(count))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,255 @@
+"""The dataset as it is written: images, their list, where each comes from, and the card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.curation.collection import DECISIONS, open_collection
+from harness.curation.decisions import read_events
+from harness.curation.division import divided
+from harness.curation.selection import Chosen, Selection, selected
+from harness.curation.types import CLASSES, POSITIVE
+from harness.curation.verdicts import Standing
+from harness.data.cards import Card, load_card
+from harness.errors import DataError
+
+__all__ = ["Written", "check_place", "safe_cell", "write_dataset"]
+
+CARD, LIST, PROVENANCE, IMAGES = "card.toml", "images.csv", "provenance.csv", "images"
+LICENCE = "not stated: fill in (the images belong to the papers that provenance.csv names)"
+CITATION = "the papers that provenance.csv names"
+KEPT = ("title", "description", "licence", "citation", "doi", "url")
+"""What a person may have written on the card stays when it is written again."""
+
+LIST_COLUMNS = (
+    "file", "label", "group", "source", "split", "sha256", "pixels_sha256", "height", "width",
+)  # fmt: skip
+PROVENANCE_COLUMNS = (
+    "file", "label", "group", "caption", "letter", "panel_text", "pdf", "pdf_sha256", "page", "box", "pixels",
+    "object", "figure", "doi", "title", "decided", "label_reason", "group_reason", "ct_reason",
+)  # fmt: skip
+LONGEST_CELL = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: images by class, by part and groups, what was left out and why, and what a reader must know."""
+
+    card: Path
+    classes: dict[str, int]
+    parts: dict[str, int]
+    groups: int
+    reviewed: int
+    left_out: dict[str, int]
+    remarks: tuple[str, ...]
+
+
+def check_place(folder: Path) -> None:
+    """Raise `DataError` where images or a card are not ours to replace, as no provenance is beside them."""
+    theirs = [name for name in (IMAGES, CARD, LIST) if (folder / name).exists()]
+    if theirs and not (folder / PROVENANCE).exists():
+        raise DataError(
+            f"{str(folder / theirs[0])!r} was not written by this command; move it, or name another folder"
+        )
+
+
+def write_dataset(folder: Path) -> Written:
+    """Write the dataset of a collection into its folder; what was written before is replaced.
+
+    Raises `DataError` where no picture is a CT slice with a label, and leaves what is there as it is.
+    """
+    collection = open_collection(folder)
+    check_place(folder)
+    standing = Standing(collection.candidates, read_events(folder / DECISIONS))
+    selection = selected(standing)
+    left = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items())
+    if not selection.images:
+        raise DataError(
+            f"no picture of {str(folder)!r} is a CT slice with a label ({left or 'no figures'}); give labels with: "
+            f"harness figures review {folder}"
+        )
+    images = selection.images
+    labels = [CLASSES.index(one.label) for one in images]
+    parts, no_split = divided([one.file for one in images], labels, [one.group for one in images])
+    reviewed = sum(one.decided.verdict is not None for one in images)
+    remarks = _remarks(selection, no_split, standing.lost)
+    card = _card(folder, selection, reviewed, [one for one in (no_split,) if one])
+    _replace(folder, images, parts, card)
+    return Written(
+        folder / CARD,
+        dict(Counter(one.label for one in images)),
+        dict(Counter(parts.values())),
+        len({one.group for one in images}),
+        reviewed,
+        selection.left_out,
+        tuple(remarks),
+    )
+
+
+def _remarks(selection: Selection, no_split: str, lost: int) -> list[str]:
+    remarks = []
+    counts = Counter(one.label for one in selection.images)
+    for missing in (name for name in CLASSES if not counts[name]):
+        remarks.append(
+            f"no picture is {missing}: 'harness run' needs both classes; label some in the review, or add papers"
+        )
+    if unlabelled := selection.left_out.get("CT without a label"):
+        remarks.append(f"{unlabelled} CT slices have no label and stay out until they are reviewed")
+    if no_split:
+        remarks.append(f"no split: {no_split}; 'harness run' then splits by itself")
+    if lost:
+        remarks.append(f"{lost} decisions are on pictures that are no longer there")
+    return remarks
+
+
+def _card(folder: Path, selection: Selection, reviewed: int, problems: Sequence[str]) -> str:
+    """The text of the card; what a person wrote on an earlier one stays."""
+    total = len(selection.images)
+    state = (
+        "unreviewed: labels are suggestions by rules"
+        if not reviewed
+        else f"{reviewed} of {total} images reviewed by eye"
+        + ("" if reviewed == total else ", the labels of the others are suggestions by rules")
+    )
+    papers = {one.decided.candidate.paper.sha256 for one in selection.images}
+    table: dict[str, Any] = {
+        "schema_version": 1,
+        "name": _name(folder),
+        "title": folder.resolve().name or "from papers",
+        "description": "CT slices cut out of the figures of papers, by 'harness figures build'.",
+        "adapter": "image-list",
+        "list": LIST,
+        "root": IMAGES,
+        "classes": list(CLASSES),
+        "positive": POSITIVE,
+        "licence": LICENCE,
+        "citation": CITATION,
+    }
+    table |= _kept(folder / CARD)
+    table["known_problems"] = [
+        state,
+        f"The images come from figures of {len(papers)} papers: sizes and grey scales as printed, no Hounsfield units.",
+        "The classes may come from different papers: a model may tell the papers apart instead of the disease.",
+        "Groups are the patients that captions name, and the whole paper where nobody is named.",
+        *(f"There is no split: {problem}." for problem in problems),
+    ]
+    counts = Counter(one.label for one in selection.images)
+    table["counts"] = {name: counts[name] for name in CLASSES if counts[name]}
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+
+
+def _kept(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    card: Card = load_card(path)
+    return {key: value for key in KEPT if (value := getattr(card, key))}
+
+
+def _name(folder: Path) -> str:
+    name = re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-._")[:64]
+    return name or "from-papers"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list):
+        return "[\n" + "".join(f"    {_toml(one)},\n" for one in value) + "]"
+    if isinstance(value, str):
+        return json.dumps("".join(c if c.isprintable() else " " for c in value), ensure_ascii=False)
+    return str(value)
+
+
+def _replace(folder: Path, images: Sequence[Chosen], parts: Mapping[str, str], card: str) -> None:
+    """Put a new dataset where an old one is: the images in one rename, the card last."""
+    fresh, old = folder / f".{IMAGES}-{os.getpid()}", folder / f".old-{IMAGES}-{os.getpid()}"
+    try:
+        for left in (*folder.glob(f".{IMAGES}-*"), *folder.glob(f".old-{IMAGES}-*")):
+            shutil.rmtree(left)
+        fresh.mkdir()
+        for one in images:
+            (fresh / one.file).write_bytes(one.png)
+        _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
+        if (folder / IMAGES).exists():
+            (folder / IMAGES).rename(old)
+        fresh.rename(folder / IMAGES)
+        _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
+        _write(folder / CARD, card)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise DataError(f"cannot write into {str(folder)!r}: {error.strerror or error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_bytes(text.encode("utf-8", "replace"))
+    temporary.replace(path)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def safe_cell(value: object) -> str:
+    """Return a text that a spreadsheet shows and never computes: on one line, no formula at its start.
+
+    >>> safe_cell("=cmd|' /C calc'!A0"), safe_cell("a\\n\\x00b"), safe_cell(3)
+    ("'=cmd|' /C calc'!A0", 'a b', '3')
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())[:LONGEST_CELL]
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def _listed(one: Chosen, parts: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "file": one.file,
+        "label": one.label,
+        "group": one.group,
+        "source": one.decided.candidate.paper.stem,
+        "split": parts.get(one.file, ""),
+        "sha256": one.sha256,
+        "pixels_sha256": one.pixels_sha256,
+        "height": one.height,
+        "width": one.width,
+    }
+
+
+def _provenance(one: Chosen) -> dict[str, Any]:
+    candidate = one.decided.candidate
+    paper = candidate.paper
+    return {
+        "file": one.file,
+        "label": one.label,
+        "group": one.group,
+        "caption": candidate.caption,
+        "letter": candidate.letter or "",
+        "panel_text": candidate.text,
+        "pdf": paper.name,
+        "pdf_sha256": paper.sha256,
+        "page": candidate.page,
+        "box": " ".join(f"{value:.1f}" for value in candidate.box),
+        "pixels": " ".join(map(str, candidate.pixels)),
+        "object": candidate.object,
+        "figure": candidate.figure,
+        "doi": paper.doi,
+        "title": paper.title,
+        "decided": one.decided.verdict or "suggested",
+        "label_reason": candidate.label.reason,
+        "group_reason": "named by eye" if one.decided.patient else candidate.patient.reason,
+        "ct_reason": candidate.ct.reason,
+    }
