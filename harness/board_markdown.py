@@ -131,7 +131,7 @@ def index_page(boards: Sequence[Board], links: Sequence[str], verdicts: Mapping[
     for number, board in enumerate(boards, start=1):
         name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}][{number}]"
         rows.append([name, *_best(board), ", ".join(map(str, board.seeds))])
-    headings = ["Board", "Recipe", "Best", "F1", "Seeds"]
+    headings = ["Board", "Recipe", "Best", "F1", "Which seeds"]
     text = aligned(headings, rows, ["left", "left", "left", "right", "left"])
     said = "Best: rank 1 by F1 (percent, of the first) of the most thorough recipe with a ranked row."
     places = [f"[{number}]: {quote(link)}" for number, link in enumerate(links, start=1)]

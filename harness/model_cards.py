@@ -44,8 +44,9 @@ def ranked_rows(records: Sequence[Record], method: str) -> list[tuple[Board, Row
 
 
 def _meant(rows: Sequence[Row], method: str) -> str:
-    if any(row.method == method for row in rows):
-        return method
+    for row in rows:
+        if method in (row.method, row.name):
+            return row.method
     of_label = sorted({row.method for row in rows if row.label == method})
     if len(of_label) > 1:
         raise UsageError(f"several methods are {method!r}; name one of {', '.join(map(repr, of_label))}")

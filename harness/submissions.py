@@ -272,7 +272,7 @@ class _Table:
     def _whole(self, line: int, row: Mapping[str, str], name: str) -> int:
         text = row.get(name, "0").strip()
         if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-            raise self._wrong(line, f"{name} {text!r} is no whole number")
+            raise self._wrong(line, f"{name} {text!r} is no whole number of at most nine digits")
         return int(text)
 
     def _wrong(self, line: int, what: str) -> PredictionError:
@@ -314,7 +314,7 @@ def _stranger(sample_id: str, split: Split, dataset: Dataset) -> str:
         )
         return f"{sample_id!r} is {elsewhere}"
     close = difflib.get_close_matches(sample_id, known, n=1)
-    hint = f"you probably meant {close[0]!r}" if close else f"'harness show --ids {tested.name}' lists them"
+    hint = f"you probably meant {close[0]!r}" if close else f"'harness show {tested.name} --ids' lists them"
     return f"{tested.name!r} has no image {sample_id!r}; {hint}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -23,7 +24,7 @@ from harness.cli import (
     tune,
     verify,
 )
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 
 __all__ = ["app", "main"]
 
@@ -70,6 +71,7 @@ def main() -> None:
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
     )  # without it cuBLAS does not repeat its results
     try:
+        _check_arguments(sys.argv[1:])
         app()
     except HarnessError as error:
         _complain(str(error))
@@ -81,6 +83,13 @@ def main() -> None:
     except KeyboardInterrupt:
         _complain("interrupted")
         sys.exit(INTERRUPTED)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raise `UsageError` for an empty argument: as a path it would be the working directory."""
+    if "" in arguments:
+        before = arguments[arguments.index("") - 1] if arguments[0] != "" else "the command"
+        raise UsageError(f"the argument after {before!r} is empty; is it a variable that is not set?")
 
 
 def _complain(message: str) -> None:

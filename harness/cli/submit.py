@@ -14,7 +14,7 @@ EPILOG = """\b
 The file has a column 'id' (as 'harness show DATASET --ids' prints them), one column a class with its
 probability, and optionally 'seed' and 'fold'; a line for each test image:
   id,non-COVID,COVID
-  COVID/Covid (1010).png,0.03,0.97
+  CT_COVID/2020.02.10.20021584-p6-52%0.png,0.03,0.97
 
 \b
 Examples:

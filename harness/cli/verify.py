@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from harness.verify_report import Verified
     from harness.verify_tables import ClaimTable, Settings
 
+BOARDS = Path("leaderboards")
+"""Where boards are unless it is said; they need not be there."""
+
 EPILOG = """\b
 Examples:
   harness verify soares2020
@@ -54,7 +57,7 @@ def verify(
     ] = "nearest",
     runs: Annotated[
         Path, typer.Option("--runs", help="Folder of our boards and runs, for the verdicts.")
-    ] = Path("leaderboards"),
+    ] = BOARDS,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write everything found to FILE too.")
     ] = None,
@@ -146,6 +149,8 @@ def _verdicts(table: ClaimTable, published: Published, runs: Path) -> tuple[RowV
     from harness.verdicts import verdicts_of
 
     assert table.published is not None
+    if runs != BOARDS and not runs.is_dir():
+        raise UsageError(f"--runs {str(runs)!r}: there is no such folder")
     said = table.published.model_copy(update={"reading": table.reading})
     nothing = f"no record of {published.dataset!r} under {said.protocol!r} in {str(runs / 'runs')!r}"
     return verdicts_of(said, published, read_records(runs / "runs"), nothing)

@@ -143,7 +143,8 @@ def asked(
 
 
 def _is_named(method: str, names: Sequence[str]) -> bool:
-    """True for 'svm (squeezenet1_1)' when it, or 'svm', is among the names."""
+    """True for 'svm (squeezenet1_1)' when it, or 'svm', is among the names, 'from scratch' as boards add it or not."""
+    names = [name.removesuffix(", from scratch") for name in names]
     return method in names or method.partition(" (")[0] in names
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -190,6 +191,34 @@ def _check_rows(board: StoredBoard, where: str) -> None:
     for row in finished:
         if row.metrics is None or not set(METRICS) <= row.metrics.keys():
             raise RecordError(f"{where}: the row {row.method!r} has cells, but not every metric")
+        for metric in METRICS:
+            _check_score(row, metric, where)
+
+
+def _check_score(row: StoredRow, metric: str, where: str) -> None:
+    """Raise `RecordError` for a row whose score is not that of its cells, or not in its own interval."""
+    assert row.metrics is not None
+    said, interval = row.metrics[metric].value, row.metrics[metric].interval
+    if said is None:
+        return
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for cell in row.cells:
+        score = cell.metrics.get(metric)
+        if score is None or score.value is None:
+            return
+        by_seed[cell.seed].append(score.value)
+    mean = math.fsum(math.fsum(values) / len(values) for values in by_seed.values()) / len(by_seed)
+    if abs(said - mean) > SAME:
+        raise RecordError(
+            f"{where}: the row {row.method!r} has {metric} {said:.6g}, its cells give {mean:.6g}; "
+            "write the board anew with 'harness board'"
+        )
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    if low is not None and high is not None and not low - SAME <= said <= high + SAME:
+        raise RecordError(
+            f"{where}: the {metric} {said:.6g} of row {row.method!r} is not in its own interval "
+            f"[{low:.6g}, {high:.6g}]; write the board anew with 'harness board'"
+        )
 
 
 def base_cell(

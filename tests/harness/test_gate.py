@@ -114,6 +114,12 @@ def first_cell(document):
     return document["rows"][0]["cells"][0]
 
 
+def row_and_cell(document, metric, **changes):
+    """The same in the first row and in its cell."""
+    first_cell(document)["metrics"][metric].update(changes)
+    document["rows"][0]["metrics"][metric].update(changes)
+
+
 def second_key(document):
     return document["rows"].pop(1)["cells"][0]["key"]
 
@@ -136,7 +142,12 @@ def second_key(document):
         (lambda d: d["dataset"].update(classes=["a", "b"], positive="a"), "other classes"),
         (lambda d: d["dataset"].update(positive="non-COVID"), "other positive class"),
         (lambda d: first_cell(d).update(confusion=[[100, 0], [0, 100]]), "another confusion matrix than"),
-        (lambda d: first_cell(d)["metrics"]["brier"].update(value=0.2), "another brier than the board says"),
+        (lambda d: row_and_cell(d, "brier", value=0.2, interval=None), "another brier than the board says"),
+        (lambda d: d["rows"][0]["metrics"]["f1"].update(value=0.2), "has f1 0.2, its cells give"),
+        (
+            lambda d: row_and_cell(d, "f1", interval={"low": 0.9, "high": 0.1, "method": "x"}),
+            "in its own interval",
+        ),
         (lambda d: first_cell(d)["metrics"]["auc"].update(value=None), "another auc than the board says"),
         (lambda d: first_cell(d).update(key=second_key(d)), "but the board says"),
     ],
