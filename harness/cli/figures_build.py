@@ -93,7 +93,9 @@ def _build(
         live.stage(f"{len(tasks)} PDFs", 0.0)
         ends = built(tasks, out, workers=workers, limits=Limits(seconds, memory_mb), retry=retry)
         for number, outcome in enumerate(ends, 1):
-            live.stage(f"{number} of {len(tasks)} PDFs: {outcome.task.path.name}", number / len(tasks))
+            live.stage(
+                f"{number} of {len(tasks)} PDFs: {_shown(outcome.task.path.name)}", number / len(tasks)
+            )
             failed += outcome.status == "failed"
             figures += outcome.figures
             _say(outcome, number, len(tasks))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,7 @@ MOST_PAGES = 5000
 POLL_SECONDS = 0.02
 BLOCK = 1 << 20
 SCRATCH = ".reading-"
+LOCK = ".build.lock"
 
 READER = (sys.executable, "-m", "harness.curation.child")
 
@@ -160,9 +162,10 @@ def _prepared(out: Path) -> Iterator[None]:
     """Make the folder, keep other builds away from it, and remove what a killed build left."""
     from filelock import FileLock, Timeout
 
+    _own(out)
     try:
         (out / DOCUMENTS).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".build.lock")
+        lock = FileLock(out / LOCK)
         lock.acquire(timeout=0)
     except Timeout:
         raise DataError(f"another build works in {str(out)!r}; wait for it, or name another --out") from None
@@ -176,6 +179,19 @@ def _prepared(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _own(out: Path) -> None:
+    """Raise `DataError` for a folder of somebody else's: writing a dataset replaces its images."""
+    try:
+        found = {one.name for one in out.iterdir()} if out.is_dir() else set()
+    except OSError as error:
+        raise DataError(f"cannot read {str(out)!r}: {error.strerror}; name another --out") from error
+    read = next((out / DOCUMENTS).glob(f"*/{FILE}"), None)
+    if found - {DOCUMENTS} and LOCK not in found and read is None:
+        raise DataError(
+            f"{str(out)!r} is not empty and no collection (it holds {min(found)!r}); name a new folder with --out"
+        )
 
 
 def _earlier(task: Task, out: Path, retry: bool) -> Outcome | None:
@@ -286,7 +302,7 @@ class _Running:
         if code < 0:
             return f"its reader died of {_signal(-code)}"
         said = (self.scratch / "errors").read_text("utf-8", "replace").strip().splitlines()
-        if said and said[-1].startswith("MemoryError"):
+        if said and re.match(r"[\w.]*MemoryError\b", said[-1]):
             return f"needs more than {self.limits.memory_mb} MB of memory (--memory-limit)"
         return f"its reader ended with {code}: {said[-1][:200] if said else f'without {FILE}'}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.figures.descriptions import Seen, describing
-from harness.figures.documents import Unopened, figures_extra, read_document
+from harness.figures.documents import Unopened, figures_extra, open_pdf, read_document
 from harness.figures.figure_files import as_json
 from harness.figures.limits import broken
 from harness.figures.patients import patient_of
@@ -56,6 +56,8 @@ def read_paper(path: Path, folder: Path, *, name: str, sha256: str, reader: str,
         "sha256": sha256,
         "reader": reader,
         "failed": None,
+        "problems": [],
+        "figures": [],
     }
     try:
         whole |= _read(path, folder, name, rules)
@@ -106,7 +108,7 @@ def _contexts(path: Path, folder: Path, pages: list[int]) -> tuple[dict[int, tup
     problems: list[str] = []
     if not pages:
         return sizes, problems
-    with pymupdf.open(path, filetype="pdf") as opened:
+    with open_pdf(path) as opened:
         for number in pages:
             try:
                 page = opened.load_page(number - 1)
