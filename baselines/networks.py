@@ -399,8 +399,7 @@ class TimmNetwork(Network):
 class TorchvisionNetwork(TimmNetwork):
     """Any image classifier of torchvision by name: `torchvision:squeezenet1_1`.
 
-    On a CPU without augmentation: 4000 images of SARS-CoV-2 CT at 128 px, pretrained SqueezeNet, .90 accuracy on
-    300 images held out of the training part, .87 with it (one seed).
+    On a CPU without augmentation, which costs accuracy where only 4000 images are seen: `docs/training.md`.
     """
 
     family = "torchvision"

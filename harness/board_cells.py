@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import HarnessError, RecordError
+from harness.manifests import check_manifest
 from harness.metrics import Auc, Scores, check_probabilities, scores
+from harness.resamples import units_of
 from harness.types import digest_of
 
 if TYPE_CHECKING:
@@ -72,12 +75,18 @@ class Cell:
     labels: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     groups: tuple[str | None, ...] | None = None
+    sources: tuple[str | None, ...] | None = None
     failure: str | None = None
 
     @property
     def grouped(self) -> bool:
         """True when the group of at least one image is known."""
         return any(group is not None for group in self.groups or ())
+
+    @cached_property
+    def units(self) -> tuple[str, ...]:
+        """What is drawn together when the test part is resampled, of each image."""
+        return units_of(self.ids, self.groups)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -103,30 +112,28 @@ class Cell:
 
 
 def entry_of(record: Record) -> Entry:
-    """Return what the manifest says. Raises `RecordError` naming what it lacks."""
+    """Return what the manifest says. Raises `RecordError` naming what it lacks, or what is wrong in it."""
     manifest = record.manifest
-    try:
-        model, protocol = manifest["model"], manifest["protocol"]
-        return Entry(
-            record=record,
-            key=str(manifest["key"]),
-            dataset=manifest["dataset"]["name"],
-            content=manifest["dataset"]["content"],
-            protocol=protocol["name"],
-            fold=protocol["fold"],
-            folds=protocol.get("folds", 1),
-            split=protocol["split"],
-            label=model["label"],
-            variant=model["variant"],
-            recipe=manifest["recipe"],
-            seed=manifest["seed"],
-            code=digest_of([model["code"], manifest.get("engine")]),
-            setting=_setting(manifest),
-            finished=manifest["finished"],
-            failure=_failure(manifest),
-        )
-    except KeyError as error:
-        raise RecordError(f"record {manifest.get('key')!r}: its manifest has no {error.args[0]!r}") from error
+    check_manifest(manifest)
+    model, protocol = manifest["model"], manifest["protocol"]
+    return Entry(
+        record=record,
+        key=str(manifest["key"]),
+        dataset=manifest["dataset"]["name"],
+        content=manifest["dataset"]["content"],
+        protocol=protocol["name"],
+        fold=protocol["fold"],
+        folds=protocol.get("folds", 1),
+        split=protocol["split"],
+        label=model["label"],
+        variant=model["variant"],
+        recipe=manifest["recipe"],
+        seed=manifest["seed"],
+        code=digest_of([model["code"], manifest.get("engine")]),
+        setting=_setting(manifest),
+        finished=manifest["finished"],
+        failure=_failure(manifest),
+    )
 
 
 def _failure(manifest: dict[str, Any]) -> str | None:
@@ -219,9 +226,12 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
 
     dataset = entry.record.manifest["dataset"]
     classes, n_test = list(dataset["classes"]), dataset["n"]["test"]
-    expected = ["id", "label", "group", *classes]
-    if list(frame.columns) != expected:
-        raise RecordError(f"predictions have the columns {list(frame.columns)!r}, expected {expected!r}")
+    named, columns = ["id", "label", "group"], list(frame.columns)
+    if columns not in ([*named, *classes], [*named, "source", *classes]):  # older records know no sources
+        raise RecordError(
+            f"predictions have the columns {columns!r}, expected {[*named, *classes]!r}, with or without 'source' "
+            "behind 'group'"
+        )
     frame = frame.sort_values("id", kind="stable", ignore_index=True)
     if len(frame) != n_test or frame["id"].duplicated().any() or frame["id"].isna().any():
         raise RecordError(
@@ -233,6 +243,12 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
             f"predictions give image {unknown['id'].iloc[0]!r} the label {unknown['label'].iloc[0]!r}, "
             f"which is none of {classes!r}"
         )
+    if len(columns) > len(named) + len(classes):
+        named.append("source")
+    texts = [value for name in named for value in frame[name]]
+    strange = next((value for value in texts if not isinstance(value, str) and not pd.isna(value)), None)
+    if strange is not None:
+        raise RecordError(f"predictions name an image, a group or a source {strange!r}, expected text")
     number = {name: index for index, name in enumerate(classes)}
     return Cell(
         entry=entry,
@@ -240,5 +256,11 @@ def _believed(entry: Entry, frame: pd.DataFrame) -> Cell:
         ids=tuple(frame["id"]),
         labels=np.array([number[name] for name in frame["label"]], dtype=np.int64),
         probabilities=check_probabilities(frame[classes].to_numpy(), n_test, len(classes)),
-        groups=tuple(None if pd.isna(group) else str(group) for group in frame["group"]),
+        groups=_texts(frame["group"]),
+        sources=_texts(frame["source"]) if "source" in named else None,
     )
+
+
+def _texts(values: pd.Series[str]) -> tuple[str | None, ...]:
+    """The texts of a column, None where it has none."""
+    return tuple(value if isinstance(value, str) else None for value in values)

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.board_cells import Cell
 from harness.metrics import Auc, Scores
-from harness.resamples import Part, Resamples, mean_of, resampled, resamples_of, units_of
+from harness.resamples import Part, Resamples, mean_of, resampled, resamples_of
 
 __all__ = ["Draws", "draws_of", "shared_out"]
 
@@ -58,4 +58,4 @@ def shared_out(cells: Sequence[Cell]) -> list[Part]:
 def _part(cell: Cell, share: float) -> Part:
     assert cell.labels is not None
     assert cell.probabilities is not None
-    return Part(cell.labels, cell.probabilities, units_of(cell.ids, cell.groups), share)
+    return Part(cell.labels, cell.probabilities, cell.units, share)

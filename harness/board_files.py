@@ -1,10 +1,9 @@
-"""A board's files: Markdown, CSV, LaTeX and JSON. The same board gives the same bytes."""
+"""A board's files: Markdown, CSV, LaTeX and JSON. The same board gives the same bytes, on any processor."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import board_latex, board_markdown
+from harness import board_latex, board_markdown, schemas
 from harness.board_cells import Cell
 from harness.board_pairs import PAIRED, Pair, Pairs
 from harness.board_rows import RANKED_BY, Mean, Row
@@ -22,43 +21,59 @@ from harness.intervals import LEVEL, Interval
 from harness.metrics import METRICS
 from harness.paired import ALPHA, POWER
 from harness.records import writable
+from harness.reliability_tables import reliability_cells, reliability_json
 from harness.resamples import RESAMPLES, SEED
+from harness.schemas import portable
+from harness.verdicts import compared_verdicts
 
 if TYPE_CHECKING:
     from harness.boards import Board
 
-__all__ = ["SCHEMA_VERSION", "index", "replaced", "write_board"]
+__all__ = ["SCHEMA_VERSION", "file_name", "index", "place", "replaced", "texts", "write_board"]
 
 SCHEMA_VERSION = 2
 
 
-def write_board(board: Board, out: Path) -> list[Path]:
-    """Write `out/DATASET/PROTOCOL` as .md, .csv, .pairs.csv, .tex and .json; return their paths.
-
-    Each file appears whole or not at all. Raises `RecordError` in one line when one cannot be written.
-    """
-    texts = {
+def texts(board: Board) -> dict[str, str]:
+    """Return the files of a board, `DATASET/PROTOCOL` as .md, .csv, .pairs.csv, .tex and .json, by their path."""
+    made = {
         ".md": board_markdown.page(board),
         ".csv": comma_separated(board),
         ".pairs.csv": pairs_comma_separated(board),
         ".tex": board_latex.tables(board),
-        ".json": json.dumps(as_json(board), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        ".json": schemas.document("board", as_json(board)),
     }
+    return {place(board, ending): text for ending, text in made.items()}
+
+
+def write_board(board: Board, out: Path) -> list[Path]:
+    """Write the files of a board below `out`; return their paths.
+
+    Each file appears whole or not at all. Raises `RecordError` in one line when one cannot be written.
+    """
+    made = texts(board)
     with writable(out):
-        return [replaced(out / _place(board, ending), text) for ending, text in texts.items()]
+        return [replaced(out / path, text) for path, text in made.items()]
 
 
-def index(boards: Sequence[Board]) -> str:
-    """Return the Markdown overview of several boards: the best row of each, and where it is."""
-    return board_markdown.index_page(boards, [_place(board, ".md").as_posix() for board in boards])
+def index(boards: Sequence[Board], judged: Sequence[str] = ()) -> str:
+    """Return the Markdown overview: the best row of each board, where it is, and where verdicts are.
+
+    `judged` are the datasets whose published tables have verdicts.
+    """
+    links = [place(board, ".md") for board in boards]
+    return board_markdown.index_page(
+        boards, links, {name: f"{file_name(name)}/verdicts.md" for name in judged}
+    )
 
 
-def _place(board: Board, ending: str) -> Path:
-    return Path(_file_name(board.dataset)) / (_file_name(board.protocol) + ending)
+def place(board: Board, ending: str) -> str:
+    """Return where a file of a board lies below the output folder."""
+    return f"{file_name(board.dataset)}/{file_name(board.protocol)}{ending}"
 
 
-def _file_name(name: str) -> str:
-    """A name as one part of a path: 'external:covid-ct' becomes 'external-covid-ct', '../x' becomes 'x'."""
+def file_name(name: str) -> str:
+    """Return a name as one part of a path: 'external:covid-ct' becomes 'external-covid-ct', '../x' becomes 'x'."""
     safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[:100]
     if not safe:
         raise RecordError(f"{name!r} cannot be the name of a board's file")
@@ -86,8 +101,9 @@ def comma_separated(board: Board) -> str:
             mean = (row.means or {}).get(metric, Mean(None))
             bounds = mean.interval or Interval(None, None, "")
             line |= {metric: mean.value, f"{metric}_sd": mean.sd}
-            line |= {f"{metric}_low": bounds.low, f"{metric}_high": bounds.high}
+            line |= {f"{metric}_low": portable(bounds.low), f"{metric}_high": portable(bounds.high)}
             line |= {f"{metric}_interval": bounds.method}
+        line |= reliability_cells(row)
         lines.append(line | {"notes": "; ".join(row.notes)})
     return _lines(lines, list(lines[0]))
 
@@ -112,10 +128,10 @@ def _tested(pair: Pair, metric: str) -> dict[str, Any]:
     test = pair.tests[metric]
     values = (
         test.difference,
-        test.error,
+        portable(test.error),
         test.degrees,
-        test.p,
-        pair.adjusted[metric],
+        portable(test.p),
+        portable(pair.adjusted[metric]),
         pair.better(metric),
         test.method,
         test.reason,
@@ -142,7 +158,7 @@ def _summary(row: Row) -> dict[str, Any]:
         "from_scratch": row.from_scratch if row.cells else None,
         "test_images": row.test_images,
         "majority_share": row.majority_share,
-        "accuracy_lower_bound": row.bound,
+        "accuracy_lower_bound": portable(row.bound),
         "fit_seconds": row.fit_seconds,
     }
 
@@ -183,8 +199,10 @@ def as_json(board: Board) -> dict[str, Any]:
 
 def _row(row: Row, positive: str | None) -> dict[str, Any]:
     return _summary(row) | {
+        "shown": row.shown,
         "tuning": None if row.tried is None else row.tried.as_dict(),
         "metrics": None if row.means is None else _means(row.means),
+        **reliability_json(row),
         "notes": row.notes,
         "cells": [_cell(cell, positive) for cell in row.cells],
     }
@@ -198,13 +216,18 @@ def _means(means: Mapping[str, Mean]) -> dict[str, Any]:
 
 
 def _interval(interval: Interval | None) -> dict[str, Any] | None:
-    return None if interval is None else asdict(interval)
+    if interval is None:
+        return None
+    return asdict(interval) | {"low": portable(interval.low), "high": portable(interval.high)}
 
 
 def _pairs(pairs: Pairs) -> dict[str, Any]:
     smallest = {metric: pairs.smallest(metric) for metric in PAIRED}
     return {
-        "smallest_difference": {m: None if s is None else asdict(s) for m, s in smallest.items()},
+        "smallest_difference": {
+            m: None if s is None else {"alone": portable(s.alone), "adjusted": portable(s.adjusted)}
+            for m, s in smallest.items()
+        },
         "tests": [
             {
                 "first": pair.first,
@@ -238,10 +261,15 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
             "status": "not run" if line.row is None else line.row.status,
             "ours": _means(line.ours),
             "differences": line.differences,
+            "verdicts": None if verdicts is None else {cell.name: cell.verdict for cell in verdicts.cells},
         }
-        for line in comparison.lines
+        for line, verdicts in zip(comparison.lines, compared_verdicts(comparison), strict=True)
     ]
-    return {"table": comparison.table.model_dump(mode="json", by_alias=True), "lines": lines}
+    return {
+        "table": comparison.table.model_dump(mode="json", by_alias=True),
+        "possible": comparison.possible,
+        "lines": lines,
+    }
 
 
 def _context(context: Context) -> dict[str, Any]:

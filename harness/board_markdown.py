@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from harness.board_comparisons import comparison_table, comparison_texts, context_text, reading_text
 from harness.board_rows import RANKED_BY
 from harness.board_tables import (
     Table,
-    comparison_table,
-    context_text,
+    cost_table,
     facts,
     legend,
     other_metrics_table,
     pairs_table,
     pairs_text,
-    reading_text,
+    probabilities_table,
     section_table,
     seeds_table,
     with_interval,
 )
+from harness.reliability_tables import reliability_tables
 
 if TYPE_CHECKING:
     from harness.boards import Board, Section
 
-__all__ = ["escaped", "index_page", "page"]
+__all__ = ["aligned", "escaped", "index_page", "page"]
 
 WIDTH = 110
 
 SPECIAL = re.compile(
-    r"(?P<plain>\[[\d.]+, [\d.]+\](?!\()|<(?![a-zA-Z/!?]))|[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
+    r"(?P<plain>\[-?[\d.]+, -?[\d.]+\](?!\()|<(?![a-zA-Z/!?]))|[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
 )
 """What Markdown would take for its own; an underscore within a word, an interval and a lone < are none."""
 
@@ -48,9 +49,10 @@ def page(board: Board) -> str:
         source = comparison.table
         parts += [
             f"## Beside {escaped(source.title)}",
-            _wrapped("", escaped(reading_text(board, source.reading))),
+            _wrapped("", escaped(reading_text(board, comparison))),
         ]
         parts.append(_table(comparison_table(comparison)))
+        parts += [_wrapped("", escaped(text)) for text in comparison_texts(comparison)]
         parts.append(
             _bullets([f"Source: {source.source}", *_reading_source(source.reading.source), *source.notes])
         )
@@ -61,14 +63,17 @@ def page(board: Board) -> str:
 
 def _section(section: Section) -> list[str]:
     tables = {
-        "Other metrics": other_metrics_table(section),
-        "Standard deviations over seeds": seeds_table(section),
-        "Pairs": pairs_table(section),
+        "Other metrics": (other_metrics_table(section), []),
+        "Probabilities": (probabilities_table(section), []),
+        **reliability_tables(section),
+        "What it took": (cost_table(section), []),
+        "Standard deviations over seeds": (seeds_table(section), []),
+        "Pairs": (pairs_table(section), []),
     }
     parts = [_table(section_table(section))]
-    for title, table in tables.items():
+    for title, (table, texts) in tables.items():
         if table.rows:
-            parts += [f"### {title}", _table(table)]
+            parts += [f"### {title}", _table(table), *(_wrapped("", escaped(text)) for text in texts)]
     return [*parts, *(_wrapped("", escaped(text)) for text in pairs_text(section))]
 
 
@@ -78,17 +83,21 @@ def _reading_source(source: str | None) -> list[str]:
 
 def _table(table: Table) -> str:
     """The table, and its notes as a numbered list."""
-    from tabulate import tabulate
-
     rows = [[escaped(cell) for cell in row] for row in table.rows]
-    align = ["left" if heading in table.left else "right" for heading in table.headings]
-    lines = tabulate(
-        [table.headings, *rows], tablefmt="pipe", colalign=align, disable_numparse=True
-    ).splitlines()
-    # the headings go in as a row, since tabulate makes columns wider than headings of its own
-    text = "\n".join([lines[1], lines[0], *lines[2:]])
+    text = aligned(
+        table.headings, rows, ["left" if heading in table.left else "right" for heading in table.headings]
+    )
     notes = [_wrapped(f"{number}. ", escaped(note)) for number, note in enumerate(table.notes, start=1)]
     return "\n\n".join(part for part in (text, "\n".join(notes)) if part)
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
+    """Return a Markdown table whose columns are as wide as what is in them; cells are `escaped` already."""
+    from tabulate import tabulate
+
+    # the headings go in as a row, since tabulate makes columns wider than headings of its own
+    lines = tabulate([headings, *rows], tablefmt="pipe", colalign=align, disable_numparse=True).splitlines()
+    return "\n".join([lines[1], lines[0], *lines[2:]])
 
 
 def _bullets(texts: Iterable[str]) -> str:
@@ -116,27 +125,30 @@ def _continued(line: str) -> str:
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", re.sub(r"^([-+#=])", r"\\\1", line))
 
 
-def index_page(boards: Sequence[Board], links: Sequence[str]) -> str:
-    """Return one line a board: its best row and where it is."""
-    from tabulate import tabulate
-
+def index_page(boards: Sequence[Board], links: Sequence[str], verdicts: Mapping[str, str]) -> str:
+    """Return one line a board: its best row and where it is; then where each dataset's verdicts are."""
     rows = []
-    for board, link in zip(boards, links, strict=True):
-        name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}]({quote(link)})"
+    for number, board in enumerate(boards, start=1):
+        name = f"[{escaped(board.dataset)}, {escaped(board.protocol)}][{number}]"
         rows.append([name, *_best(board), ", ".join(map(str, board.seeds))])
     headings = ["Board", "Recipe", "Best", "F1", "Seeds"]
-    align = ["left", "left", "left", "right", "left"]
-    text = tabulate(rows, headings, tablefmt="pipe", colalign=align, disable_numparse=True)
+    text = aligned(headings, rows, ["left", "left", "left", "right", "left"])
     said = "Best: rank 1 by F1 (percent, of the first) of the most thorough recipe with a ranked row."
-    return f"# Boards\n\n{text}\n\n{said}\n"
+    places = [f"[{number}]: {quote(link)}" for number, link in enumerate(links, start=1)]
+    parts = ["# Boards", text, "\n".join(places), said]
+    if verdicts:
+        links = ", ".join(f"[{escaped(name)}]({quote(link)})" for name, link in verdicts.items())
+        parts.append(f"Verdicts on published tables: {links}.")
+    return "\n\n".join(parts) + "\n"
 
 
 def _best(board: Board) -> list[str]:
-    """Recipe, the methods of rank 1, and the F1 of the first with its interval."""
+    """Recipe, the method that leads those of rank 1, and its F1 with its interval."""
     for section in board.sections:
         first = [row for row in section.rows if row.rank == 1]
         if first and first[0].means is not None:
-            methods = ", ".join(escaped(row.method) for row in first)
+            others = f" and {len(first) - 1} more" if len(first) > 1 else ""
+            methods = escaped(first[0].shown) + others
             value = escaped(with_interval(RANKED_BY, first[0].means[RANKED_BY]))
             return [escaped(section.recipe), methods, value]
     return ["-", "none ranked", "-"]

@@ -22,7 +22,7 @@ from harness.paired import (
     smallest_difference,
 )
 
-__all__ = ["PAIRED", "Pair", "Pairs", "Smallest", "pairs_of"]
+__all__ = ["PAIRED", "Pair", "Pairs", "Smallest", "pair_test", "pairs_of"]
 
 PAIRED = ("f1", "accuracy", "auc")
 """The metrics in which pairs are compared; each is a family of its own for Holm's adjustment."""
@@ -94,7 +94,7 @@ def pairs_of(rows: Mapping[str, Sequence[Cell]], draws: Draws) -> Pairs:
     """
     found = []
     for first, second in combinations(rows, 2):
-        tests = {metric: _test(metric, rows[first], rows[second], draws) for metric in PAIRED}
+        tests = {metric: pair_test(metric, rows[first], rows[second], draws) for metric in PAIRED}
         found.append((first, second, tests))
     families = {metric: _adjusted([tests[metric].p for _, _, tests in found]) for metric in PAIRED}
     return Pairs(
@@ -110,7 +110,8 @@ def _adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(adjusted) for p in p_values]
 
 
-def _test(metric: str, first: Sequence[Cell], second: Sequence[Cell], draws: Draws) -> Test:
+def pair_test(metric: str, first: Sequence[Cell], second: Sequence[Cell], draws: Draws) -> Test:
+    """Return the test of first minus second in a metric of `PAIRED`, on the seeds and folds that both have."""
     by_place = {cell.place: cell for cell in second}
     both = [(cell, by_place[cell.place]) for cell in first if cell.place in by_place]
     if not both:

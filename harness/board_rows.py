@@ -13,6 +13,7 @@ from typing import Any, Literal
 from harness.board_cells import Cell
 from harness.board_draws import Draws, draws_of, shared_out
 from harness.board_pairs import Pairs, pairs_of
+from harness.board_reliability import Reliability
 from harness.board_trials import Tried, tried_in
 from harness.intervals import Interval, mean_intervals
 from harness.metrics import METRICS, Auc, Score, lower_bound
@@ -56,6 +57,8 @@ class Row:
 
     `test_images` counts the images one seed is tested on, `majority_share` is that of the largest
     class among them, `bound` the lower bound of the accuracy that has to exceed it (None: nobody knows).
+    `reliability` is its calibration and its worst subgroup.
+    `short` is what tables call a method whose name is too long for them (`harness.board_names`).
     """
 
     method: str
@@ -68,7 +71,9 @@ class Row:
     test_images: int | None = None
     majority_share: float | None = None
     bound: float | None = None
+    reliability: Reliability | None = None
     notes: tuple[str, ...] = ()
+    short: str | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -88,6 +93,21 @@ class Row:
     def name(self) -> str:
         """What a reader calls it: the method, and whether it had no pretrained weights."""
         return f"{self.method}, from scratch" if self.from_scratch else self.method
+
+    @property
+    def shown(self) -> str:
+        """What a table calls it; `told` holds what is missing there."""
+        name = self.method if self.short is None else self.short
+        return f"{name}, from scratch" if self.from_scratch else name
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The notes of a table that calls the row `shown`."""
+        return (
+            self.notes
+            if self.short in (None, self.method)
+            else (f"{self.short} is {self.method}", *self.notes)
+        )
 
     @property
     def fit_seconds(self) -> float | None:
@@ -230,7 +250,7 @@ def _about_weights(manifest: Mapping[str, Any]) -> Iterable[str]:
     """Which pretrained networks a row rests on; of those that could not be had only if the model is silent."""
     told = {weights["network"] for weights in manifest["weights"]}
     backbone = manifest["model"]["parameters"].get("backbone")
-    if backbone is not None and backbone not in told | {SPLIT_NETWORK}:
+    if isinstance(backbone, str) and backbone not in told | {SPLIT_NETWORK}:
         yield f"features of {backbone}"
     for weights in manifest["weights"]:
         if is_stage(weights["network"]):

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from harness.board_pairs import PAIRED, Pairs, Smallest
 from harness.board_rows import RANKED_BY, Mean, Row
-from harness.comparisons import Comparison, Context, Line
 from harness.intervals import LEVEL, Interval
 from harness.metrics import METRICS
 from harness.paired import ALPHA, POWER
-from harness.published import PUBLISHED_METRICS, PublishedTable, Reading
+from harness.published import Reading
 from harness.types import unique
 
 if TYPE_CHECKING:
@@ -20,15 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEADINGS",
+    "NONE",
     "Table",
-    "comparison_table",
-    "context_text",
+    "bounds_text",
+    "cost_table",
     "facts",
     "legend",
     "other_metrics_table",
+    "own_reading",
     "pairs_table",
     "pairs_text",
-    "reading_text",
+    "percent",
+    "probabilities_table",
     "section_table",
     "seeds_table",
     "with_interval",
@@ -49,13 +51,18 @@ PROTOCOLS = {
     "official": "as the dataset's authors published it",
     "random": "80/20 within each class, drawn anew for each seed",
     "group-kfold": "{folds} folds, no patient (or other group) on two sides",
+    "external": "trained on the official training part of one dataset, tested on that of another, all images where "
+    "there is none",
 }
 
 LONGEST_NOTE = 400
 """Characters of a note that a table shows; the JSON holds all of it."""
 
 MAIN = ("f1", "auc", "accuracy")
-"""The metrics beside the rank: what ranks, and what pairs are compared in. The others have a table of their own."""
+"""The metrics beside the rank: what ranks, and what pairs are compared in. The others have tables of their own."""
+
+OF_PROBABILITIES = ("brier",)
+"""The metrics that more than decisions and order go into."""
 
 MOST_COLUMNS = 12
 """How many methods the table of pairs holds; the files of pairs hold any number."""
@@ -93,26 +100,42 @@ def _shortened(note: str) -> str:
 
 
 def section_table(section: Section) -> Table:
-    """Return the rows of one recipe: rank, the metrics that models are compared in, and what it took."""
-    headings = ["Rank", "Method", *(HEADINGS[m] for m in MAIN), "Seeds", "Trials", "Fit s", "Notes"]
+    """Return the rows of one recipe: rank, and the metrics that models are compared in."""
+    headings = ["Rank", "Method", *(HEADINGS[m] for m in MAIN), "Notes"]
     table = Table(headings, frozenset({"Rank", "Method", "Notes"}))
     for row in section.rows:
         rank = row.status if row.rank is None else str(row.rank)
-        seconds = NONE if row.fit_seconds is None else f"{row.fit_seconds:.1f}"
         values = [with_interval(metric, (row.means or {}).get(metric)) for metric in MAIN]
-        counts = [str(len(row.seeds)) if row.cells else NONE, NONE if row.tried is None else str(row.tried)]
-        table.rows.append([rank, row.name, *values, *counts, seconds, table.number(row.notes)])
+        table.rows.append([rank, row.shown, *values, table.number(row.told)])
+    return table
+
+
+def cost_table(section: Section) -> Table:
+    """Return what each row took: its seeds, the settings tried in tuning, and the seconds of the last fit."""
+    table = Table(["Method", "Seeds", "Trials", "Fit s"], frozenset({"Method"}))
+    for row in section.rows:
+        if row.cells:
+            seconds = NONE if row.fit_seconds is None else f"{row.fit_seconds:.1f}"
+            tried = NONE if row.tried is None else str(row.tried)
+            table.rows.append([row.shown, str(len(row.seeds)), tried, seconds])
     return table
 
 
 def other_metrics_table(section: Section) -> Table:
-    """Return the metrics that `section_table` has no room for, with their intervals."""
-    others = [metric for metric in METRICS if metric not in MAIN]
-    table = Table(["Method", *(HEADINGS[metric] for metric in others)], frozenset({"Method"}))
+    """Return the metrics of decisions that `section_table` has no room for, with their intervals."""
+    return _metrics_table(section, [m for m in METRICS if m not in (*MAIN, *OF_PROBABILITIES)])
+
+
+def probabilities_table(section: Section) -> Table:
+    """Return what the probabilities are worth beyond the decisions and the order they give."""
+    return _metrics_table(section, OF_PROBABILITIES)
+
+
+def _metrics_table(section: Section, metrics: Sequence[str]) -> Table:
+    table = Table(["Method", *(HEADINGS[metric] for metric in metrics)], frozenset({"Method"}))
     for row in section.rows:
         if row.means is not None:
-            values = [with_interval(metric, row.means[metric]) for metric in others]
-            table.rows.append([row.name, *values])
+            table.rows.append([row.shown, *(with_interval(metric, row.means[metric]) for metric in metrics)])
     return table
 
 
@@ -122,7 +145,7 @@ def seeds_table(section: Section) -> Table:
     for row in section.rows:
         if row.means is not None and len(row.seeds) > 1:
             values = [_deviation(metric, row.means[metric]) for metric in METRICS]
-            table.rows.append([row.name, *values, str(len(row.seeds))])
+            table.rows.append([row.shown, *values, str(len(row.seeds))])
     return table
 
 
@@ -137,10 +160,11 @@ def with_interval(metric: str, mean: Mean | None) -> str:
     if mean is None or mean.value is None:
         return NONE
     value = f"{mean.value:.3f}" if metric == "brier" else f"{100 * mean.value:.2f}"
-    return f"{value} {_bounds(mean.interval, brier=metric == 'brier')}"
+    return f"{value} {bounds_text(mean.interval, brier=metric == 'brier')}"
 
 
-def _bounds(interval: Interval | None, *, brier: bool = False) -> str:
+def bounds_text(interval: Interval | None, *, brier: bool = False) -> str:
+    """Return the bounds in brackets, in percent; Brier's as they are."""
     if interval is None or interval.low is None or interval.high is None:
         return NO_INTERVAL
     low, high = interval.low, interval.high
@@ -158,7 +182,7 @@ def pairs_table(section: Section) -> Table:
     table = Table(headings, frozenset({"Method"}))
     for number, row in enumerate(ranked if columns else [], start=1):
         others = [_adjusted_p(section.pairs, row, other) for other in columns[: number - 1]]
-        table.rows.append([str(number), row.method, *others, *[""] * (len(columns) - len(others))])
+        table.rows.append([str(number), row.shown, *others, *[""] * (len(columns) - len(others))])
     return table
 
 
@@ -197,8 +221,8 @@ def _smallest_text(pairs: Pairs) -> list[str]:
     if not said:
         return []
     return [
-        f"The smallest difference these test images can show, found in {_percent(POWER)} of such tests at two-sided "
-        f"{_percent(ALPHA)} (by the median pair's standard error): {', '.join(said)}."
+        f"The smallest difference these test images can show, found in {percent(POWER)} of such tests at two-sided "
+        f"{percent(ALPHA)} (by the median pair's standard error): {', '.join(said)}."
     ]
 
 
@@ -212,9 +236,9 @@ def _in_points(metric: str, smallest: Smallest) -> str:
 def legend(board: Board) -> list[str]:
     """Return what a reader needs to read the tables of a section."""
     sentences = [
-        f"In brackets the {_percent(LEVEL)} confidence interval: what other test images of this kind might have given. "
+        f"In brackets the {percent(LEVEL)} confidence interval: what other test images of this kind might have given. "
         f"A rank is 1 + the number of models whose {HEADINGS[RANKED_BY]} is better beyond chance on the same images "
-        f"(Holm over all pairs of a recipe, {_percent(ALPHA)}), "
+        f"(Holm over all pairs of a recipe, {percent(ALPHA)}), "
         "and at least that of every model above: models that cannot be told apart may share one.",
         "Percent, Brier excepted; every metric is computed per cell (seed and fold), then averaged.",
     ]
@@ -233,7 +257,7 @@ def legend(board: Board) -> list[str]:
 def _without_interval(rows: Sequence[Row]) -> list[str]:
     """Why a value stands without one."""
     reasons = unique(
-        f"{HEADINGS[metric]} of {row.method}: {mean.interval.reason}"
+        f"{HEADINGS[metric]} of {row.shown}: {mean.interval.reason}"
         for row in rows
         for metric, mean in (row.means or {}).items()
         if mean.value is not None and mean.interval is not None and mean.interval.low is None
@@ -241,7 +265,8 @@ def _without_interval(rows: Sequence[Row]) -> list[str]:
     return [f"No interval: {'; '.join(reasons)}."] if reasons else []
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share in whole percent."""
     return f"{100 * share:.0f} %"
 
 
@@ -264,93 +289,11 @@ def _span(values: Sequence[float], form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """Return published rows, each followed by ours with the difference, to the digits that were printed."""
-    source = comparison.table
-    headings = ["Published", "Here", *(HEADINGS[metric] for metric in PUBLISHED_METRICS), "Notes"]
-    table = Table(headings, frozenset({"Published", "Here", "Notes"}))
-    told: set[str] = set()
-    for line in comparison.lines:
-        if line.published is not None and line.published.method not in told:
-            told.add(line.published.method)
-            values = [_printed(line.published[m], source.digits(line.published)) for m in PUBLISHED_METRICS]
-            table.rows.append([line.published.method, "", *values, table.number(line.published.notes)])
-        first = NONE if line.published is None else ""
-        table.rows.append([first, *_ours(line, source), table.number(_line_notes(line, source))])
-        if line.ours:
-            bounds = [_bounds_of(line.ours.get(metric)) for metric in PUBLISHED_METRICS]
-            table.rows.append(["", f"{_percent(LEVEL)} interval", *bounds, ""])
-    return table
-
-
-def _bounds_of(mean: Mean | None) -> str:
-    return NONE if mean is None or mean.value is None else _bounds(mean.interval)
-
-
-def _printed(value: float | None, decimals: int) -> str:
-    return NONE if value is None else f"{value:.{decimals}f}"
-
-
-def _ours(line: Line, source: PublishedTable) -> list[str]:
-    if line.row is None:
-        return ["not run", *[NONE] * len(PUBLISHED_METRICS)]
-    status = "" if line.row.status == "ranked" else f", {line.row.status}"
-    digits = source.decimals if line.published is None else source.digits(line.published)
-    values = [
-        _with_difference(line.ours.get(metric), line.differences.get(metric), digits)
-        for metric in PUBLISHED_METRICS
-    ]
-    return [f"{line.row.name}, {line.row.recipe}{status}", *values]
-
-
-def _with_difference(mean: Mean | None, difference: float | None, decimals: int) -> str:
-    if mean is None or mean.value is None:
-        return NONE
-    ours = f"{100 * mean.value:.{decimals}f}"
-    # adding 0.0 turns the -0.0 of a rounded difference into 0.0
-    return ours if difference is None else f"{ours} ({round(100 * difference, decimals) + 0.0:+.{decimals}f})"
-
-
-def _line_notes(line: Line, source: PublishedTable) -> Iterable[str]:
-    if line.row is None:
-        return
-    if line.published is None and line.row.label in source.named_without_row:
-        yield f"{line.row.label}: the source names this method and reports no row of it"
-    for metric in PUBLISHED_METRICS:
-        mean = line.ours.get(metric)
-        if mean is not None and mean.reason is not None:
-            yield f"{HEADINGS[metric]} undefined in this reading: {mean.reason}"
-        if (
-            line.published is not None
-            and line.published[metric] is not None
-            and not source.reading.covers(metric)
-        ):
-            yield f"{HEADINGS[metric]} not compared: how it was computed is not known"
-
-
-def reading_text(board: Board, reading: Reading) -> str:
-    """Return how a published table counts, beside how the rest of the board does."""
-    return (
-        f"Both sides in the reading of the source: {reading.words}. (The ranking above: {_own_reading(board)}.) "
-        "In brackets ours minus published, in percentage points; of each method the most thorough recipe."
-    )
-
-
-def _own_reading(board: Board) -> str:
+def own_reading(board: Board) -> str:
+    """Return how the board itself counts, where it compares with nothing."""
     if board.positive is None or len(board.classes) > 2:
         return f"means over {len(board.classes)} classes, each against the rest, AUC of scores"
     return Reading(positive=board.positive, auc="scores").words
-
-
-def context_text(context: Context) -> str:
-    """Return the rows of a table that nothing here can be compared with, and why not."""
-    rows = []
-    for row in context.table.rows:
-        digits = context.table.digits(row)
-        printed = {HEADINGS[m]: row[m] for m in PUBLISHED_METRICS if row[m] is not None}
-        figures = ", ".join(f"{name} {_printed(value, digits)}" for name, value in printed.items())
-        rows.append(f"{row.method}: {figures}")
-    return f"{context.table.title}. {'; '.join(rows)}. Not comparable: {context.reason}."
 
 
 def _intervals_text(board: Board) -> str:
@@ -367,7 +310,7 @@ def _intervals_text(board: Board) -> str:
     how = "; ".join(f"{method} ({', '.join(names)})" for method, names in by_method.items())
     per_slice = any(interval.per_slice for _, interval in found if interval)
     caution = ". Per slice: too narrow, since no patients are known and slices of one resemble each other"
-    return f"{_percent(LEVEL)}, {how}{caution if per_slice else ''}"
+    return f"{percent(LEVEL)}, {how}{caution if per_slice else ''}"
 
 
 def facts(board: Board) -> list[tuple[str, str]]:
@@ -378,12 +321,12 @@ def facts(board: Board) -> list[tuple[str, str]]:
     )
     by_class = ", ".join(f"{count} {name}" for name, count in board.test.items())
     tested = f" a fold (in all {by_class})" if board.folds > 1 else f" ({by_class})"
-    split = PROTOCOLS.get(board.protocol, "").format(folds=board.folds)
+    split = PROTOCOLS.get(board.protocol.partition(":")[0], "").format(folds=board.folds)
     seeds = f"seed{'s' * (len(board.seeds) > 1)} {', '.join(map(str, board.seeds))}"
     said = [
         ("Split", f"{board.protocol} ({split})" if split else board.protocol),
         ("Images", f"{images}{tested}" if images else "no cell is finished"),
-        ("Reading", _own_reading(board) if board.classes else ""),
+        ("Reading", own_reading(board) if board.classes else ""),
         ("Intervals", _intervals_text(board)),
         ("Ran", "; ".join([seeds, *board.devices, *_no_gpu(board.devices)]) if board.seeds else ""),
         ("Versions", ", ".join(f"{name} {' / '.join(v)}" for name, v in board.versions.items())),

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.board_cells import Cell, Entry, chosen, entry_of, read_cells
+from harness.board_names import shown_names
 from harness.board_pairs import Pairs
+from harness.board_reliability import reliability_of, sources_of
 from harness.board_rows import Row, rows_of
+from harness.board_sides import elsewhere
 from harness.comparisons import Comparison, Context, comparisons_of
+from harness.protocols import other_dataset
 from harness.published import Published
 from harness.records import Record
 from harness.types import unique
@@ -97,10 +101,12 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
     dataset = _dataset(cells)
     positive = dataset.get("positive")
     classes = tuple(dataset.get("classes", ()))
+    sources = sources_of(done)
     sections = tuple(
-        _section(recipe, [c for c in cells if c.entry.recipe == recipe], positive)
+        _section(recipe, [c for c in cells if c.entry.recipe == recipe], positive, sources)
         for recipe in sorted({c.entry.recipe for c in cells}, key=_recipe_order)
     )
+    sections = _named(sections)
     rows = [row for section in sections for row in section.rows]
     test = _test_counts(done, classes)
     protocol = kept[0].protocol
@@ -126,9 +132,22 @@ def _board(entries: Sequence[Entry], published: Published | None) -> Board:
     )
 
 
-def _section(recipe: str, cells: Sequence[Cell], positive: str | None) -> Section:
+def _section(recipe: str, cells: Sequence[Cell], positive: str | None, sources: Mapping[str, str]) -> Section:
     rows, pairs = rows_of(cells, positive)
-    return Section(recipe, tuple(rows), pairs)
+    whole = (
+        replace(row, reliability=reliability_of(row.cells, positive, sources)) if row.cells else row
+        for row in rows
+    )
+    return Section(recipe, tuple(whole), pairs)
+
+
+def _named(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The sections, each row with the name it has in tables."""
+    names = shown_names((row.label, row.method) for section in sections for row in section.rows)
+    return tuple(
+        replace(section, rows=tuple(replace(row, short=names[row.method]) for row in section.rows))
+        for section in sections
+    )
 
 
 def _dataset(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -168,12 +187,15 @@ def _cautions(
     dataset: Mapping[str, Any], cells: Sequence[Cell], sections: Sequence[Section], protocol: str
 ) -> Iterable[str]:
     """What a reader must know before believing a figure."""
+    external = other_dataset(protocol) is not None
+    if cells and external:
+        yield elsewhere(cells[-1].manifest)
     problems = list(dataset.get("known_problems", ()))
     yield from problems
     grouped = any(cell.grouped for cell in cells)
     if protocol == "random" and grouped:
         yield "This split ignores patients: images of one patient lie in the training and in the test part."
-    if cells and not grouped and not problems:
+    if cells and not grouped and not problems and not external:
         yield "No patients are known: images of one patient may lie in the training and in the test part."
     yield from unique(_shared(cell.manifest["dataset"].get("on_two_sides")) for cell in cells)
     skipped = unique(str(name) for cell in cells for name in cell.manifest["dataset"].get("skipped", ()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.board_rows import Mean, Row, means
 from harness.errors import CardError
-from harness.published import PUBLISHED_METRICS, Published, PublishedRow, PublishedTable
+from harness.published import PUBLISHED_METRICS, STATED_METRICS, Published, PublishedRow, PublishedTable
 
 __all__ = ["Comparison", "Context", "Line", "comparisons_of"]
 
@@ -16,21 +16,28 @@ __all__ = ["Comparison", "Context", "Line", "comparisons_of"]
 class Line:
     """A published row, one of ours, or both; `ours` and `differences` are shares, not percent.
 
-    A difference is ours minus published, None where either is missing or the reading is not known.
+    A difference is ours minus published, None where either is missing or the reading is not known. `read`
+    holds ours of all that a table may state, not only of the columns shown.
     """
 
     published: PublishedRow | None
     row: Row | None
     ours: Mapping[str, Mean] = field(default_factory=dict)
     differences: Mapping[str, float | None] = field(default_factory=dict)
+    read: Mapping[str, Mean] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A published table that speaks of the same test images as ours."""
+    """A published table that speaks of the same test images as ours.
+
+    `possible` says in a word, by published method, whether a confusion matrix prints as its row; empty where
+    nobody asked.
+    """
 
     table: PublishedTable
     lines: tuple[Line, ...]
+    possible: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,11 @@ def _line(published: PublishedRow | None, row: Row, table: PublishedTable) -> Li
     if not row.cells:
         return Line(published, row)
     reading = table.reading
-    read = means(row.cells, reading.positive, reading.auc or "scores")
-    ours = {metric: read[metric] for metric in PUBLISHED_METRICS if reading.covers(metric)}
-    return Line(published, row, ours, {m: _difference(published, m, ours.get(m)) for m in PUBLISHED_METRICS})
+    found = means(row.cells, reading.positive, reading.auc or "scores")
+    read = {metric: found[metric] for metric in STATED_METRICS if reading.covers(metric)}
+    ours = {metric: read[metric] for metric in PUBLISHED_METRICS if metric in read}
+    differences = {metric: _difference(published, metric, ours.get(metric)) for metric in PUBLISHED_METRICS}
+    return Line(published, row, ours, differences, read)
 
 
 def _difference(published: PublishedRow | None, metric: str, ours: Mean | None) -> float | None:

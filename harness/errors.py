@@ -18,7 +18,9 @@
     ├── WeightsUnavailable        pretrained weights that cannot be had
     ├── StageError                a first stage that cannot be used
     ├── NothingMeasured           a function whose time says nothing: it did no work, or not the same
+    ├── NothingToCompare          exit code 5: a gate without a model on both sides (harness.gate)
     ├── RecordError               a record that is damaged or cannot be written
+    │   └── Faulty                several of them, one line for each (harness.scoring)
     ├── StudyDamaged              a journal of tuning trials that is none
     ├── SealedPart                the test part, asked for while tuning
     ├── ProtocolSkipped           a protocol that has no meaning for a dataset (not a failure)

@@ -33,7 +33,8 @@ class Material:
     """The images of a dataset, what is known of them, and one way to split them.
 
     `labels` (N,) are -1 in the test part: nothing that is trained or tuned needs them. `sealed`, as it is for
-    tuning, gives no images of the test part either.
+    tuning, gives no images of the test part either. `elsewhere` is the material of the dataset that the test part
+    is from, where that is another one.
     """
 
     store: PixelStore
@@ -43,13 +44,21 @@ class Material:
     rows: Mapping[str, int]
     split: Split
     sealed: bool = False
+    elsewhere: Material | None = None
 
     def part(self, *names: str) -> tuple[Images, np.ndarray, list[str | None]]:
         """Return (images, labels, groups) of these parts together. Raises `SealedPart` for a sealed test part."""
         if self.sealed and "test" in names:
             raise SealedPart("the test part is sealed while parameters are chosen")
+        if self.elsewhere is not None and "test" in names:
+            return self.elsewhere.part(*names)
         rows = np.array([self.rows[i] for name in names for i in getattr(self.split, name)], dtype=np.intp)
         return Images(self.store, rows), self.labels[rows], [self.groups[row] for row in rows]
+
+    def seconds_making(self) -> float:
+        """Return the time that filling caches has taken so far."""
+        beside = 0.0 if self.elsewhere is None else self.elsewhere.seconds_making()
+        return float(getattr(self.store, "seconds_making", 0.0)) + beside
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def run_model(
     and choose their epoch on the validation part; all others are refitted on both. Raises what the model raises,
     and `PredictionError` when its probabilities are none.
     """
-    clock = _Clock(material.store)
+    clock = _Clock(material.seconds_making)
     context = {"n_classes": len(material.classes), "seed": seed, "device": device}
     tuning = None
     if budget != Budget(0):
@@ -142,24 +151,20 @@ def _training_of(model: Any) -> dict[str, Any] | None:
 class _Clock:
     """Seconds of the phases of a cell, apart from those in which caches were filled for every cell to come."""
 
-    def __init__(self, store: PixelStore) -> None:
-        self._store = store
+    def __init__(self, seconds_making: Callable[[], float]) -> None:
+        self._making = seconds_making
         self._durations: dict[str, float] = {}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        start, made = time.perf_counter(), self._made
+        start, made = time.perf_counter(), self._making()
         yield
-        self._durations[name] = time.perf_counter() - start - (self._made - made)
+        self._durations[name] = time.perf_counter() - start - (self._making() - made)
 
     def durations(self) -> dict[str, float]:
         """Return seconds by phase; `cache_seconds` are those of resizing, features and their products."""
-        durations = {"cache_seconds": self._made, **self._durations}
+        durations = {"cache_seconds": self._making(), **self._durations}
         return {name: round(seconds, 4) for name, seconds in durations.items()}
-
-    @property
-    def _made(self) -> float:
-        return float(getattr(self._store, "seconds_making", 0.0))
 
 
 def tune_model(
@@ -177,7 +182,7 @@ def tune_model(
 
     Raises what `harness.tuning.tune` raises.
     """
-    blind = replace(material, sealed=True)
+    blind = replace(material, sealed=True, elsewhere=None)
     search = Search(
         create=factory,
         training=blind.part("train"),
@@ -188,7 +193,7 @@ def tune_model(
         fixed={"n_classes": len(material.classes), "seed": seed, "device": device, **fixed},
         uses_validation=bool(getattr(factory, "uses_validation", False)),
         seed=seed,
-        making=lambda: float(getattr(material.store, "seconds_making", 0.0)),
+        making=material.seconds_making,
         progress=progress,
     )
     return tune(search, budget, seed=seed, shelf=shelf, progress=progress)

@@ -23,7 +23,7 @@ from harness.data.dataset import Dataset
 from harness.errors import DataError, HarnessError, ModelError, RecordError, UsageError
 from harness.execution import Material, run_model
 from harness.explanation_data import ClassRule, Decision, Explained, Prototype, Winner
-from harness.protocols import make_splits
+from harness.protocols import splits_of
 from harness.records import Record
 from harness.registry import find_model, parameters_of
 from harness.runs import material_of
@@ -137,7 +137,7 @@ def explained(
     """
     split = _split(entry, dataset)
     recorded = _recorded(entry, dataset, split)
-    positions = _positions(ids, split, dataset.name)
+    positions = _positions(ids, split, dataset.tested.name)
     device = _device(entry)
     material = material_of(dataset, split, device=device, seed=entry.seed, progress=progress)
     model, probabilities = _fitted_again(entry, material, device, progress)
@@ -159,7 +159,7 @@ def _split(entry: Entry, dataset: Dataset) -> Split:
             f"dataset {dataset.name!r} is not that of the record {entry.key!r}: its content is "
             f"{dataset.content[:12]}, the record's {entry.content[:12]}; run the model again"
         )
-    for split in make_splits(entry.protocol, dataset.samples, seed=entry.seed):
+    for split in splits_of(dataset, entry.protocol, seed=entry.seed):
         if (split.fold, split.digest) == (entry.fold, entry.split):
             return split
     raise DataError(

@@ -293,7 +293,7 @@ def _mean_of_shares(right: np.ndarray, of_class: np.ndarray, level: float) -> tu
     return max(0.0, mean - below), min(1.0, mean + above)
 
 
-def wilson(successes: float, trials: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson(successes: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
     """Return Wilson's score interval (1927) of a share.
 
     >>> [round(bound, 4) for bound in wilson(18, 20)]

@@ -10,10 +10,12 @@ from typing import Any
 from harness import machine, stages, weights
 from harness.budgets import Budget
 from harness.data.dataset import Dataset, open_dataset
+from harness.data.joined import Joined, join
 from harness.errors import DataError, HarnessError, ProtocolSkipped, StageError, UnknownName, UsageError
+from harness.external import Way, ways_of
 from harness.journals import Shelf
 from harness.models import FoundModel
-from harness.protocols import PROTOCOLS, make_splits
+from harness.protocols import check_protocol, splits_of
 from harness.records import finished
 from harness.registry import find_model
 from harness.sources import engine_digest
@@ -55,8 +57,7 @@ class Request:
         if self.recipe not in RECIPES:
             raise UsageError(f"unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
         for name in self.protocols:
-            if name not in PROTOCOLS:
-                raise UnknownName("protocol", name, PROTOCOLS)
+            check_protocol(name)
         if self.trials is not None and self.trials < 0:
             raise UsageError(f"--trials must be 0 or more, got {self.trials}")
         if self.trials is not None and self.time_budget is not None:
@@ -79,7 +80,8 @@ class Request:
 class Cell:
     """Dataset x protocol x fold x model x seed: all that any process needs to compute it, and its key.
 
-    `failure` says why it cannot even be started (a plugin that does not import, absent weights).
+    `failure` says why it cannot even be started (a plugin that does not import, absent weights). `other` is the
+    dataset that it is tested on, by name or path, where that is another one.
     """
 
     key: str
@@ -104,6 +106,7 @@ class Cell:
     notes: list[str]
     threads: int = 0
     failure: str | None = None
+    other: str | None = None
 
     @property
     def label(self) -> str:
@@ -167,32 +170,72 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
     only one, its error is raised.
     """
     plan = Plan()
+    ways = ways_of(request.datasets, request.protocols, request.data_root)
     device = machine.choose_device(request.device)
     models = [FoundModel(find_model(name)) for name in unique(request.models)]
     _check_start(request, models)
     timings = Timings(request.runs)
+    opened = _Opened(request, plan, progress)
     for name in unique(request.datasets):
-        try:
-            dataset = open_dataset(
-                name, data_root=request.data_root, skip_bad=request.skip_bad, progress=progress
-            )
-        except DataError as error:
-            if len(set(request.datasets)) == 1:
-                raise
-            plan.problems.append(str(error))
+        if opened(name) is None:
             continue
-        plan.warnings += [f"{dataset.name}: {warning}" for warning in dataset.warnings]
-        plan.warnings += [f"{dataset.name}: left out {what}" for what in dataset.skipped]
-        for split in _splits(request, dataset, plan):
+        for way, dataset, split in _splits(request, ways[name], opened):
             for model in models:
                 for untuned in (False, True) if model.untuned_row and request.trials != 0 else (False,):
-                    setup = _Setup(request, name, dataset, split, model, untuned, device)
+                    setup = _Setup(request, way, dataset, split, model, untuned, device)
                     cell, done = _resolved(setup, progress)
                     plan.cells.append(
                         PlannedCell(cell, done, timings.guess(cell.dataset_name, model, cell.recipe))
                     )
     plan.warnings += _absent_then(plan)
     return plan
+
+
+class _Opened:
+    """The datasets of a request, each opened once; what is wrong with one is a problem of the plan."""
+
+    def __init__(self, request: Request, plan: Plan, progress: Progress | None) -> None:
+        self.plan = plan
+        self._request, self._progress = request, progress
+        self._open: dict[str, Dataset | None] = {}
+
+    def __call__(self, name: str) -> Dataset | None:
+        """Return the dataset, None when it cannot be used. Raises what is wrong with the only one."""
+        if name not in self._open:
+            self._open[name] = self._dataset(name)
+        return self._open[name]
+
+    def on(self, way: Way) -> Dataset | None:
+        """Return what a protocol runs on: the dataset, or the two of `external` as one; None when it cannot."""
+        dataset = self(way.dataset)
+        if dataset is None or way.other is None:
+            return dataset
+        away = self(way.other)
+        if away is None:
+            return None
+        try:
+            return join(dataset, away)
+        except DataError as error:
+            if way.asked:
+                self.plan.problems.append(str(error))
+            else:
+                self.plan.skipped.append(f"{dataset.name}, protocol {way.protocol!r}: skipped, {error}")
+            return None
+
+    def _dataset(self, name: str) -> Dataset | None:
+        request, plan = self._request, self.plan
+        try:
+            dataset = open_dataset(
+                name, data_root=request.data_root, skip_bad=request.skip_bad, progress=self._progress
+            )
+        except DataError as error:
+            if set(request.datasets) == {name}:
+                raise
+            plan.problems.append(str(error))
+            return None
+        plan.warnings += [f"{dataset.name}: {warning}" for warning in dataset.warnings]
+        plan.warnings += [f"{dataset.name}: left out {what}" for what in dataset.skipped]
+        return dataset
 
 
 def _check_start(request: Request, models: Sequence[FoundModel]) -> None:
@@ -222,11 +265,17 @@ def _absent_then(plan: Plan) -> list[str]:
     return [f"finished cells did without the weights of {names}; 'harness fetch --weights {names}' gets them"]
 
 
-def _splits(request: Request, dataset: Dataset, plan: Plan) -> Iterator[Split]:
-    for protocol in unique(request.protocols) or [_best_protocol(dataset, plan)]:
+def _splits(request: Request, ways: Sequence[Way], opened: _Opened) -> Iterator[tuple[Way, Dataset, Split]]:
+    plan = opened.plan
+    for way in ways:
+        dataset = opened.on(way)
+        if dataset is None:
+            continue
+        protocol = way.protocol or _best_protocol(dataset, plan)
         for seed in unique(request.seeds):
             try:
-                yield from make_splits(protocol, dataset.samples, seed=seed)
+                for split in splits_of(dataset, protocol, seed=seed):
+                    yield way, dataset, split
             except ProtocolSkipped as reason:
                 message = f"{dataset.name}, protocol {protocol!r}: skipped, {reason}"
                 if message not in plan.skipped:
@@ -254,7 +303,7 @@ class _Setup:
     """One cell before it is known which weights can be had."""
 
     request: Request
-    name: str
+    way: Way
     dataset: Dataset
     split: Split
     model: FoundModel
@@ -332,7 +381,7 @@ class _Setup:
             key=digest_of(identity)[:32],
             identity=identity,
             runs=self.request.runs,
-            dataset=self.name,
+            dataset=self.way.dataset,
             dataset_name=self.dataset.name,
             data_root=self.request.data_root,
             skip_bad=self.request.skip_bad,
@@ -350,6 +399,7 @@ class _Setup:
             weights=[{"network": w.network, "sha256": w.sha256, "reason": w.reason} for w in found],
             notes=notes,
             failure=failure,
+            other=self.way.other,
         )
 
     def _pretrained(self, parameters: Mapping[str, Any]) -> list[str]:
@@ -382,7 +432,7 @@ class _Setup:
             "dataset": self.dataset.content,
             "classes": list(self.dataset.card.classes),
             "split": self.split.digest,
-            "protocol": [self.split.protocol, self.split.fold, self.split.folds],
+            "protocol": [self.split.protocol, self.split.fold, self.split.folds, *self._sides],
             "model": [self.model.plugin.label, self.model.plugin.location],
             "code": self.model.code,
             "engine": engine_digest(),
@@ -396,6 +446,11 @@ class _Setup:
             "versions": machine.versions(),
             "device": self.device.partition(":")[0],
         }
+
+    @property
+    def _sides(self) -> list[Any]:
+        """Which class of the dataset that is tested is which of the one that is trained on, and by which name."""
+        return [self.dataset.sides] if isinstance(self.dataset, Joined) else []
 
     def _study(self, identity: Mapping[str, Any]) -> str:
         """Return the key of everything that can change the value of a trial: nothing of the test part is in it.

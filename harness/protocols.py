@@ -8,12 +8,32 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from harness.errors import ProtocolSkipped, SplitError, UnknownName
+from harness.data.joined import Joined
+from harness.errors import ProtocolSkipped, SplitError, UnknownName, UsageError
 from harness.types import Sample, Split
 
-__all__ = ["PROTOCOLS", "group_kfold", "make_splits", "official", "random_split"]
+if TYPE_CHECKING:
+    from harness.data.dataset import Dataset
+
+__all__ = [
+    "EXTERNAL",
+    "PROTOCOLS",
+    "check_protocol",
+    "external",
+    "group_kfold",
+    "make_splits",
+    "official",
+    "other_dataset",
+    "random_split",
+    "splits_of",
+]
+
+EXTERNAL = "external"
+"""`external:NAME`: trained on the dataset at hand, tested on the one of that name; alone, on every other at hand."""
 
 TEST_SHARE = 0.2  # Soares et al. (2020), section 4: 80 % for training, 20 % for validation
 VAL_SHARE = 0.15  # of the training part, where the authors give no validation part
@@ -29,35 +49,95 @@ def make_splits(protocol: str, samples: Sequence[Sample], *, seed: int = 0) -> l
     if protocol not in PROTOCOLS:
         raise UnknownName("protocol", protocol, PROTOCOLS)
     splits = PROTOCOLS[protocol](samples, seed)
-    labels = {s.id: s.label for s in samples}
-    classes = set(labels.values())
     for split in splits:
-        missing = classes - {labels[i] for i in split.train}
-        if missing:
-            raise SplitError(
-                f"protocol {protocol!r}, fold {split.fold}: no sample of class number {min(missing)} "
-                "in the training part; every class must be there"
-            )
+        _check_classes(split, samples)
     return splits
+
+
+def splits_of(dataset: Dataset, protocol: str, *, seed: int = 0) -> list[Split]:
+    """Return the folds of `protocol` for a dataset, or for two that were joined. Raises as `make_splits` does."""
+    if not isinstance(dataset, Joined):
+        return make_splits(protocol, dataset.samples, seed=seed)
+    home = [replace(s, id=dataset.home_id(s.id)) for s in dataset.home.samples]
+    train, val, test = external(home, dataset.away.samples)
+    here = {dataset.home_id(s.id): s for s in dataset.home.samples}
+    ours = [[here[s.id] for s in part] for part in (train, val)]
+    split = _split(protocol, 0, 1, seed, ours[0], ours[1], test)
+    _check_classes(split, dataset.samples)
+    return [split]
+
+
+def _check_classes(split: Split, samples: Iterable[Sample]) -> None:
+    labels = {s.id: s.label for s in samples}
+    missing = set(labels.values()) - {labels[i] for i in split.train}
+    if missing:
+        raise SplitError(
+            f"protocol {split.protocol!r}, fold {split.fold}: no sample of class number {min(missing)} "
+            "in the training part; every class must be there"
+        )
+
+
+def other_dataset(protocol: str) -> str | None:
+    """Return the dataset that `external:NAME` tests on, None for every other protocol and for 'external' alone.
+
+    >>> other_dataset("external:covid-ct"), other_dataset("official"), other_dataset("external")
+    ('covid-ct', None, None)
+    """
+    prefix, _, name = protocol.partition(":")
+    return name if prefix == EXTERNAL and name else None
+
+
+def check_protocol(protocol: str) -> None:
+    """Raise `UnknownName` for what is no protocol, `UsageError` for 'external:' without a name behind it."""
+    prefix, colon, name = protocol.partition(":")
+    if prefix == EXTERNAL and colon and not name:
+        raise UsageError(f"protocol {protocol!r}: name the dataset to test on, such as 'external:covid-ct'")
+    if protocol not in PROTOCOLS and prefix != EXTERNAL:
+        known = (*PROTOCOLS, EXTERNAL, f"{EXTERNAL}:DATASET")
+        raise UnknownName("protocol", prefix if colon else protocol, known)
 
 
 def official(samples: Sequence[Sample], seed: int = 0) -> list[Split]:
     """Return the authors' split; a validation part is carved where they give none, the same for every seed."""
+    parts = _authors_parts(samples)
+    if not parts:
+        raise ProtocolSkipped("its authors give no split")
+    train, val = _learned(parts)
+    return [_split("official", 0, 1, seed, train, val, parts["test"])]
+
+
+def external(
+    home: Sequence[Sample], away: Sequence[Sample]
+) -> tuple[Sequence[Sample], Sequence[Sample], Sequence[Sample]]:
+    """Return training and validation part, of one dataset, and test part, of another; the same for every seed.
+
+    They are those of the official splits where the authors give them, so that a model is the one of the first
+    dataset's own board and is tested on the images of the second's. Else all images of `home` are learned
+    from, with a validation part carved by patient, and all of `away` are tested.
+    """
+    ours, theirs = _authors_parts(home), _authors_parts(away)
+    train, val = _learned(ours) if ours else carved(home, VAL_SHARE, salt="external-validation")
+    return train, val, theirs["test"] if theirs else away
+
+
+def _authors_parts(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """Samples by the part their authors put them in, none without a split. Raises `SplitError` for a partial one."""
     parts: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.split is not None:
             parts[sample.split].append(sample)
-    if not parts:
-        raise ProtocolSkipped("its authors give no split")
     without = [s.id for s in samples if s.split is None]
-    if without:
+    if parts and without:
         raise SplitError(
             f"{len(without)} samples are in no part of the official split (first: {without[0]!r})"
         )
+    return parts
+
+
+def _learned(parts: Mapping[str, list[Sample]]) -> tuple[list[Sample], list[Sample]]:
+    """Training and validation part of the official split; the second is carved where the authors give none."""
     train, val = parts["train"], parts["val"]
-    if not val:
-        train, val = carved(train, VAL_SHARE, salt="official-validation")
-    return [_split("official", 0, 1, seed, train, val, parts["test"])]
+    return (train, val) if val else carved(train, VAL_SHARE, salt="official-validation")
 
 
 def random_split(samples: Sequence[Sample], seed: int = 0) -> list[Split]:

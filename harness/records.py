@@ -40,16 +40,20 @@ PREDICTIONS = "predictions.parquet"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities (N, C) of N test images, with what is needed to score them."""
+    """Probabilities (N, C) of N test images, with what is needed to score them.
+
+    `sources` say where each image comes from, None where that is not known (of one image, or of all).
+    """
 
     ids: Sequence[str]
     labels: Sequence[str]
     groups: Sequence[str | None]
     classes: Sequence[str]
     probabilities: np.ndarray
+    sources: Sequence[str | None] | None = None
 
     def write(self, path: Path) -> None:
-        """Write them as Parquet: id, label, group, then one float64 column a class."""
+        """Write them as Parquet: id, label, group, source where any is known, then one float64 column a class."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -58,6 +62,8 @@ class Predictions:
             "label": pa.array(self.labels, pa.string()),
             "group": pa.array(self.groups, pa.string()),
         }
+        if any(source is not None for source in self.sources or ()):
+            columns["source"] = pa.array(self.sources, pa.string())
         for number, name in enumerate(self.classes):
             columns[name] = pa.array(np.asarray(self.probabilities[:, number], dtype=np.float64))
         pq.write_table(pa.table(columns), path, compression="zstd")
@@ -99,8 +105,10 @@ class Record:
             )
         try:
             return pd.read_parquet(path)
-        except (OSError, ValueError) as error:  # pyarrow's errors are of these two
-            raise RecordError(f"record {self.key!r}: {PREDICTIONS} is no Parquet file: {error}") from error
+        except (OSError, ValueError, KeyError, NotImplementedError) as error:  # what pyarrow and pandas raise
+            raise RecordError(
+                f"record {self.key!r}: {PREDICTIONS} is no Parquet file of predictions: {error}"
+            ) from error
 
 
 def write_record(
@@ -151,11 +159,14 @@ def writable(folder: Path, option: str = "--out") -> Iterator[None]:
 def read_record(folder: Path) -> Record:
     """Return the record in `folder`. Raises `RecordError` naming it when it is damaged or of another schema."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"), parse_constant=_no_number)
+        json.dumps(
+            manifest, ensure_ascii=False
+        ).encode()  # half a character can be read, but not written again
         version, status = manifest["schema_version"], manifest["status"]
     except OSError as error:
         raise RecordError(f"record {folder.name!r}: no {MANIFEST}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(
             f"record {folder.name!r}: {MANIFEST} is damaged ({error}); delete the folder and run again"
         ) from error
@@ -169,6 +180,10 @@ def read_record(folder: Path) -> Record:
             "delete the folder and run again"
         )
     return Record(manifest, folder)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def read_records(runs: Path) -> list[Record]:

@@ -7,22 +7,26 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import __version__, machine
 from harness.counters import since, snapshot
 from harness.data.dataset import Dataset, open_dataset
+from harness.data.joined import Joined, join
 from harness.errors import HarnessError, RecordError
 from harness.execution import Material, Result, run_model, tune_model
 from harness.planning import Cell
-from harness.protocols import make_splits
+from harness.protocols import splits_of
 from harness.records import Predictions, finished, writable, write_record
 from harness.registry import find_model
 from harness.types import Progress, Split
+
+if TYPE_CHECKING:
+    from harness.images import PixelStore
 
 __all__ = ["Outcome", "Report", "carry_out", "execute", "material_of", "of_dataset", "tune_cell"]
 
@@ -182,17 +186,19 @@ def _material(cell: Cell, progress: Progress) -> tuple[Dataset, Split]:
     if cell.failure is not None:
         raise HarnessError(cell.failure)
     progress("opening", None)
-    dataset = _opened(cell.dataset, cell.data_root, cell.skip_bad)
+    dataset = _opened(cell.dataset, cell.other, cell.data_root, cell.skip_bad)
     return dataset, _split(cell, dataset)
 
 
-@lru_cache(maxsize=4)
-def _opened(name: str, data_root: Path | None, skip_bad: bool) -> Dataset:
-    return open_dataset(name, data_root=data_root, skip_bad=skip_bad)
+@lru_cache(maxsize=8)
+def _opened(name: str, other: str | None, data_root: Path | None, skip_bad: bool) -> Dataset:
+    if other is None:
+        return open_dataset(name, data_root=data_root, skip_bad=skip_bad)
+    return join(_opened(name, None, data_root, skip_bad), _opened(other, None, data_root, skip_bad))
 
 
 def _split(cell: Cell, dataset: Dataset) -> Split:
-    split = make_splits(cell.protocol, dataset.samples, seed=cell.seed)[cell.fold]
+    split = splits_of(dataset, cell.protocol, seed=cell.seed)[cell.fold]
     if dataset.content != cell.identity["dataset"] or split.digest != cell.identity["split"]:
         raise HarnessError(
             f"dataset {dataset.name!r} changed since the run was planned; run the command again"
@@ -238,13 +244,25 @@ def material_of(
     """Return what a model is trained and tested on: these images, divided by this split, without the test labels."""
     from harness.store import DatasetStore
 
-    blind = dataset.hiding(split.test)
+    if not isinstance(dataset, Joined):
+        blind = dataset.hiding(split.test)
+        return _material_in(
+            DatasetStore(blind, device=device, split=split, seed=seed, progress=progress), blind, split
+        )
+    learned = {*split.train, *split.val}
+    blind = dataset.hiding(sample.id for sample in dataset.samples if sample.id not in learned)
+    home = DatasetStore(blind.home, device=device, split=split, seed=seed, progress=progress)
+    away = DatasetStore(blind.away, device=device, progress=progress, trained_with=home)
+    return replace(_material_in(home, blind.home, split), elsewhere=_material_in(away, blind.away, split))
+
+
+def _material_in(store: PixelStore, blind: Dataset, split: Split) -> Material:
     return Material(
-        store=DatasetStore(blind, device=device, split=split, seed=seed, progress=progress),
+        store=store,
         labels=blind.labels,
-        groups=dataset.groups,
-        classes=tuple(dataset.card.classes),
-        rows={sample.id: row for row, sample in enumerate(dataset.samples)},
+        groups=blind.groups,
+        classes=tuple(blind.card.classes),
+        rows={sample.id: row for row, sample in enumerate(blind.samples)},
         split=split,
     )
 
@@ -302,6 +320,7 @@ def of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
             "n": {"train": len(split.train), "val": len(split.val), "test": len(split.test)},
             "skipped": list(dataset.skipped),
             "on_two_sides": on_two_sides(dataset, split),
+            **({"sides": dataset.sides} if isinstance(dataset, Joined) else {}),
         },
         "protocol": {
             "name": split.protocol,
@@ -334,7 +353,7 @@ def on_two_sides(dataset: Dataset, split: Split) -> dict[str, Any]:
     """Return what the test part shares with training and validation: groups, and pairs of identical images."""
     seen, tested = dataset.rows([*split.train, *split.val]), dataset.rows(split.test)
     twins = {dataset.pixel_digests[row]: dataset.samples[row].id for row in seen}
-    known = [{dataset.groups[row] for row in rows} - {None} for rows in (seen, tested)]
+    known = [dataset.patients(ids) for ids in ([*split.train, *split.val], split.test)]
     return {
         "groups": len(known[0] & known[1]),
         "tested_groups": len(known[1]),
@@ -362,4 +381,5 @@ def _predictions(dataset: Dataset, split: Split, result: Result) -> Predictions:
         groups=[dataset.groups[row] for row in rows],
         classes=list(classes),
         probabilities=result.probabilities,
+        sources=[dataset.samples[row].source for row in rows],
     )

@@ -260,10 +260,9 @@ def image_digests(dataset: Dataset, ids: Iterable[str]) -> dict[bytes, str]:
 
 def group_digests(dataset: Dataset, ids: Iterable[str]) -> dict[bytes, str]:
     """Return {shortened digest: group} of the groups of these samples; patients are told apart by dataset."""
-    groups = {dataset.groups[row] for row in dataset.rows(ids)}
     return {
-        hashlib.sha256(f"{dataset.name}\0{group}".encode()).digest()[:DIGEST_BYTES]: group
-        for group in sorted(g for g in groups if g is not None)
+        hashlib.sha256(f"{name}\0{group}".encode()).digest()[:DIGEST_BYTES]: group
+        for name, group in sorted(dataset.patients(ids))
     }
 
 

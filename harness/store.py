@@ -32,7 +32,7 @@ from harness.weights import SPLIT_NETWORK, find, unavailable
 
 if TYPE_CHECKING:
     from harness.data.dataset import Dataset
-    from harness.data.pixels import DiskPixels
+    from harness.data.pixels import NativePixels
 
 __all__ = ["DatasetStore"]
 
@@ -48,7 +48,8 @@ class DatasetStore:
     """A `harness.images.PixelStore` over a dataset's pixels on disk.
 
     `split` is needed for the features of 'split-network' alone, of which only the training part is
-    used; `seed` seeds that network. `device` is where features are computed. `seconds_making` is the
+    used; `seed` seeds that network. A store `trained_with` another has the other's network, which has seen
+    none of its images. `device` is where features are computed. `seconds_making` is the
     time that making, or waiting for, what is cached has taken so far.
     """
 
@@ -61,8 +62,10 @@ class DatasetStore:
         split: Split | None = None,
         seed: int = 0,
         progress: Progress | None = None,
+        trained_with: DatasetStore | None = None,
     ) -> None:
         self._dataset = dataset
+        self._teacher = trained_with or self
         self._cache = cache or cache_folder()
         self._device = device
         self._split = split
@@ -101,7 +104,7 @@ class DatasetStore:
         return self._once("gram", backbone, size_px, self._gram)
 
     @cached_property
-    def _pixels(self) -> DiskPixels:
+    def _pixels(self) -> NativePixels:
         return self._dataset.pixels(self._cache, self._progress)
 
     def _once(
@@ -163,34 +166,34 @@ class DatasetStore:
         return embed(backbone, self.resized(size_px), device=self._device, progress=self._progress)
 
     def _from_split_network(self) -> _Source:
-        if self._split is None:
+        dataset, split, seed = self._teacher._dataset, self._teacher._split, self._teacher._seed
+        if split is None:
             raise ModelError(
                 f"{SPLIT_NETWORK!r} is trained on the training part of a split, and none was given"
             )
-        rows = self._dataset.rows(self._split.train)
+        rows = dataset.rows(split.train)
         identity = {
             "network": SPLIT_NETWORK,
-            "pixels": [self._dataset.pixel_digests[row] for row in rows],
-            "labels": self._dataset.labels[rows].tolist(),
-            "n_classes": len(self._dataset.card.classes),
-            "seed": self._seed,
+            "pixels": [dataset.pixel_digests[row] for row in rows],
+            "labels": dataset.labels[rows].tolist(),
+            "n_classes": len(dataset.card.classes),
+            "seed": seed,
             **self._circumstances("harness.split_network"),
         }
-        return _Source(identity, lambda: self._learned(rows))
+        return _Source(identity, lambda: self._learned(dataset, rows, seed))
 
-    def _learned(self, rows: np.ndarray) -> np.ndarray:
+    def _learned(self, dataset: Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
         from harness import split_network
 
-        images_NSS = self.resized(split_network.SIZE_PX)
         network = split_network.train(
-            images_NSS[rows],
-            self._dataset.labels[rows],
-            n_classes=len(self._dataset.card.classes),
-            seed=self._seed,
+            self._teacher.resized(split_network.SIZE_PX)[rows],
+            dataset.labels[rows],
+            n_classes=len(dataset.card.classes),
+            seed=seed,
             device=self._device,
             progress=self._progress,
         )
-        return split_network.features(network, images_NSS, device=self._device)
+        return split_network.features(network, self.resized(split_network.SIZE_PX), device=self._device)
 
     def _circumstances(self, module: str) -> dict[str, Any]:
         """What changes the last digits of a feature, if not more."""

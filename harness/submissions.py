@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from harness.data.dataset import Dataset
 from harness.errors import PredictionError, UnknownName, UsageError
 from harness.metrics import check_probabilities
-from harness.protocols import make_splits
+from harness.protocols import splits_of
 from harness.records import Predictions, Record, slot, write_record
 from harness.registry import model_plugins
 from harness.runs import of_dataset
@@ -28,8 +29,12 @@ __all__ = ["NOTE", "VARIANT", "Submission", "check_name", "read_submission", "re
 VARIANT = "predictions only"
 NOTE = "predictions only: nothing is known of how they came about"
 
-NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,59}")
-LARGEST_FILE_BYTES = 200_000_000  # three million rows; more is no list of test images
+NAME = re.compile(
+    r"[A-Za-z0-9][\w.+-]{0,59}", re.ASCII
+)  # letters of other scripts may look like a model's name
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+LARGEST_FILE_BYTES = 200_000_000
+LARGEST_ROWS = 1_000_000  # a thousand seeds of a thousand test images
 LARGEST_SUM_ERROR = 0.002
 """How far a row may be from 1: what rounding to three decimals does to a few classes."""
 
@@ -68,7 +73,7 @@ def read_submission(path: Path, dataset: Dataset, protocol: str) -> list[Submiss
         raise PredictionError(f"{path.name}: no predictions below the header")
     found: list[Submission] = []
     for seed in sorted({row.place[0] for row in rows}):
-        splits = make_splits(protocol, dataset.samples, seed=seed)
+        splits = splits_of(dataset, protocol, seed=seed)
         of_seed = [row for row in rows if row.place[0] == seed]
         found += _matched(path.name, of_seed, splits, dataset, has_folds="fold" in table.header)
     return found
@@ -100,6 +105,7 @@ def record(
         groups=[dataset.groups[row] for row in rows],
         classes=classes,
         probabilities=submission.probabilities,
+        sources=[dataset.samples[row].source for row in rows],
     )
     manifest = _manifest(submission, dataset, name, recipe, source, identity)
     return write_record(runs, digest_of(identity)[:32], manifest, predictions)
@@ -109,7 +115,7 @@ def check_name(name: str) -> None:
     """Raise `UsageError` for a name that cannot stand on a board, or that an installed model has."""
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"--name {name!r}: expected at most 60 letters, digits and . _ + -, the first a letter or digit"
+            f"--name {name!r}: expected at most 60 letters (a to z), digits and . _ + -, the first a letter or digit"
         )
     if name in model_plugins():
         raise UsageError(f"--name {name!r} is an installed model; choose another name for the predictions")
@@ -186,18 +192,32 @@ class _Table:
     @cached_property
     def _lines(self) -> list[tuple[int, list[str]]]:
         """Return (line number, cells) of every line that isn't empty."""
+        found: list[tuple[int, list[str]]] = []
         try:
-            if self.path.stat().st_size > LARGEST_FILE_BYTES:
-                raise PredictionError(
-                    f"{self.path.name}: larger than {LARGEST_FILE_BYTES / 1e6:.0f} MB; expected a line a test image"
-                )
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, strict=True)
-                return [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
-        except OSError as error:
-            raise PredictionError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
+            reader = csv.reader(self._text(), strict=True)
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    found.append((reader.line_num, cells))
+                if len(found) > LARGEST_ROWS:
+                    raise PredictionError(
+                        f"{self.path.name}: more than {LARGEST_ROWS} lines; expected one a test image"
+                    )
         except (UnicodeDecodeError, csv.Error) as error:
             raise PredictionError(f"{self.path.name}: no CSV in UTF-8: {error}") from error
+        return found
+
+    def _text(self) -> TextIO:
+        """Return the file, read into memory up to the limit: a pipe or device has no size to ask for."""
+        try:
+            with self.path.open("rb") as file:
+                content = file.read(LARGEST_FILE_BYTES + 1)
+        except OSError as error:
+            raise PredictionError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
+        if len(content) > LARGEST_FILE_BYTES:
+            raise PredictionError(
+                f"{self.path.name}: larger than {LARGEST_FILE_BYTES / 1e6:.0f} MB; expected a line a test image"
+            )
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
 
     @cached_property
     def header(self) -> list[str]:
@@ -207,6 +227,11 @@ class _Table:
             )
         header = [cell.strip() for cell in self._lines[0][1]]
         allowed = ("id", *self.classes, "seed", "fold")
+        separator = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), None)
+        if separator is not None:
+            raise PredictionError(
+                f"{self.path.name}: its columns are separated by {separator!r}; expected commas, and points in numbers"
+            )
         for name in header:
             if name not in allowed:
                 raise PredictionError(f"{self.path.name}: {UnknownName('column', name, allowed)}")
@@ -234,13 +259,15 @@ class _Table:
             yield _Row(line, row["id"], place, probabilities)
 
     def _probability(self, line: int, name: str, text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise self._wrong(line, f"{text!r} in column {name!r} is no number") from None
+        if NUMBER.fullmatch(text.strip()) is None:
+            raise self._wrong(line, f"{text[:40]!r} in column {name!r} is no number")
+        value = float(text)
         if not 0 <= value <= 1:
-            raise self._wrong(line, f"{text.strip()} in column {name!r} is no probability (0 to 1)")
-        return value
+            hint = "; divide percentages by 100" if 2 <= value <= 100 else ""
+            raise self._wrong(
+                line, f"{text.strip()[:40]} in column {name!r} is no probability (0 to 1){hint}"
+            )
+        return abs(value)  # of -0
 
     def _whole(self, line: int, row: Mapping[str, str], name: str) -> int:
         text = row.get(name, "0").strip()
@@ -279,12 +306,16 @@ def _stranger(sample_id: str, split: Split, dataset: Dataset) -> str:
             return (
                 f"{sample_id!r} is in the {what} part of {split.protocol!r}; only test images are predicted"
             )
-    known = [sample.id for sample in dataset.samples]
+    tested = dataset.tested
+    known = [sample.id for sample in tested.samples]
     if sample_id in known:
-        return f"{sample_id!r} is tested in another fold"
+        elsewhere = (
+            "tested in another fold" if split.folds > 1 else f"not in the test part of {split.protocol!r}"
+        )
+        return f"{sample_id!r} is {elsewhere}"
     close = difflib.get_close_matches(sample_id, known, n=1)
-    hint = f"you probably meant {close[0]!r}" if close else f"'harness show --ids {dataset.name}' lists them"
-    return f"{dataset.name!r} has no image {sample_id!r}; {hint}"
+    hint = f"you probably meant {close[0]!r}" if close else f"'harness show --ids {tested.name}' lists them"
+    return f"{tested.name!r} has no image {sample_id!r}; {hint}"
 
 
 def _complete(name: str, rows: Mapping[str, _Row], split: Split) -> Submission:

@@ -7,19 +7,16 @@ images that the source speaks of. Times are judged as faster or slower only: the
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-import numpy as np
-
 from harness.board_cells import Cell, entry_of
-from harness.board_rows import Mean, Row, means
+from harness.board_rows import Mean, Row
 from harness.boards import Board, build_boards
-from harness.intervals import Interval, mean_intervals
-from harness.metrics import Score
+from harness.comparisons import Comparison, Line
+from harness.intervals import Interval
 from harness.published import (
     PUBLISHED_TIMES,
     STATED_METRICS,
@@ -29,9 +26,17 @@ from harness.published import (
     Reading,
 )
 from harness.records import Record
-from harness.resamples import Part, mean_of, resampled, resamples_of, units_of
 
-__all__ = ["CellVerdict", "IntervalsOf", "RowVerdicts", "Verdict", "intervals_of", "verdicts_of"]
+__all__ = [
+    "CellVerdict",
+    "IntervalsOf",
+    "RowVerdicts",
+    "Verdict",
+    "compared_verdicts",
+    "name_of",
+    "table_verdicts",
+    "verdicts_of",
+]
 
 Verdict = Literal["REPRODUCED", "WITHIN INTERVAL", "BETTER", "WORSE", "NOT RUN"]
 
@@ -84,13 +89,26 @@ def verdicts_of(
     """
     of_dataset = [record for record in records if entry_of(record).dataset == published.dataset]
     alone = published.model_copy(update={"tables": (table,)})
-    boards = build_boards(of_dataset, {published.dataset: alone})
+    return table_verdicts(
+        table, build_boards(of_dataset, {published.dataset: alone}), nothing, intervals_of_row
+    )
+
+
+def table_verdicts(
+    table: PublishedTable,
+    boards: Iterable[Board],
+    nothing: str,
+    intervals_of_row: IntervalsOf | None = None,
+) -> tuple[RowVerdicts, ...]:
+    """Return the verdicts on a published table by the boards of its dataset; `nothing` as of `verdicts_of`."""
     board = next((board for board in boards if board.protocol == table.protocol), None)
     if board is None:
         return tuple(_not_run(row, nothing) for row in table.rows)
-    if board.context:
-        return tuple(_not_run(row, board.context[0].reason) for row in table.rows)
-    return tuple(_judged(board, table, intervals_of_row or intervals_of))
+    for context in board.context:
+        if context.table == table:
+            return tuple(_not_run(row, context.reason) for row in table.rows)
+    comparison = next(each for each in board.comparisons if each.table == table)
+    return tuple(verdicts for verdicts in compared_verdicts(comparison, intervals_of_row) if verdicts)
 
 
 def _not_run(row: PublishedRow, reason: str, ours: str | None = None) -> RowVerdicts:
@@ -103,37 +121,51 @@ def _printed(row: PublishedRow) -> list[tuple[str, float]]:
     return [(name, value) for name, value in cells if value is not None]
 
 
-def _judged(board: Board, table: PublishedTable, intervals_of_row: IntervalsOf) -> Iterable[RowVerdicts]:
-    for line in board.comparisons[0].lines:
-        if line.published is None:
-            continue
-        if line.row is None:
-            models = " or ".join(map(repr, line.published.models))
-            reason = f"no record of {models}" if models else "no model here is said to be this method"
-            yield _not_run(line.published, reason)
-        elif not line.row.cells:
-            yield _not_run(line.published, "; ".join(line.row.notes), _name(line.row))
-        else:
-            yield _row_verdicts(line.published, line.row, table, intervals_of_row)
+def compared_verdicts(
+    comparison: Comparison, intervals_of_row: IntervalsOf | None = None
+) -> tuple[RowVerdicts | None, ...]:
+    """Return the verdicts of each line of a comparison, None for one of ours that no published row matches."""
+    return tuple(_line_verdicts(line, comparison.table, intervals_of_row) for line in comparison.lines)
 
 
-def _name(row: Row) -> str:
+def _line_verdicts(
+    line: Line, table: PublishedTable, intervals_of_row: IntervalsOf | None
+) -> RowVerdicts | None:
+    if line.published is None:
+        return None
+    if line.row is None:
+        models = " or ".join(map(repr, line.published.models))
+        reason = f"no record of {models}" if models else "no model here is said to be this method"
+        return _not_run(line.published, reason)
+    if not line.row.cells:
+        return _not_run(line.published, "; ".join(line.row.notes), name_of(line.row))
+    if intervals_of_row is None:
+        found = {name: mean.interval for name, mean in line.read.items() if mean.interval is not None}
+    else:
+        found = dict(intervals_of_row(line.row, table.reading))
+    return _row_verdicts(line.published, line.row, line.read, table, found)
+
+
+def name_of(row: Row) -> str:
+    """Return what verdicts call a row of ours."""
     status = "" if row.status == "ranked" else f", {row.status}"
     return f"{row.name}, {row.recipe}{status}"
 
 
 def _row_verdicts(
-    published: PublishedRow, row: Row, table: PublishedTable, intervals_of_row: IntervalsOf
+    published: PublishedRow,
+    row: Row,
+    read: Mapping[str, Mean],
+    table: PublishedTable,
+    found: Mapping[str, Interval],
 ) -> RowVerdicts:
-    found = intervals_of_row(row, table.reading)
-    read = means(row.cells, table.reading.positive, table.reading.auc or "scores")
     cells = []
     for name, value in _printed(published):
         if name in PUBLISHED_TIMES:
             cells.append(_time_verdict(name, value, row))
         else:
-            cells.append(_metric_verdict(name, published, read[name], table, found.get(name)))
-    return RowVerdicts(published.method, _name(row), tuple(cells), _caution(row, table))
+            cells.append(_metric_verdict(name, published, read.get(name), table, found.get(name)))
+    return RowVerdicts(published.method, name_of(row), tuple(cells), _caution(row, table))
 
 
 def _caution(row: Row, table: PublishedTable) -> str | None:
@@ -148,11 +180,11 @@ def _caution(row: Row, table: PublishedTable) -> str | None:
 
 
 def _metric_verdict(
-    name: str, published: PublishedRow, mean: Mean, table: PublishedTable, interval: Interval | None
+    name: str, published: PublishedRow, mean: Mean | None, table: PublishedTable, interval: Interval | None
 ) -> CellVerdict:
     value = published[name]
     assert value is not None
-    if not table.reading.covers(name):
+    if mean is None:  # not read, because the reading does not cover it
         return CellVerdict(name, "NOT RUN", value, reason="how it was computed is not known")
     if mean.value is None:
         return CellVerdict(name, "NOT RUN", value, reason=f"ours is undefined: {mean.reason}")
@@ -208,34 +240,3 @@ def _machine(cell: Cell) -> str:
     count = device.get("threads")
     threads = f", {count} thread{'s' * (count > 1)}" if count else ""
     return f"{device['kind']} ({device['name']}{threads})"
-
-
-def intervals_of(row: Row, reading: Reading) -> dict[str, Interval]:
-    """Return the 95 % interval of each mean of a row in a reading, over patients where all parts know them."""
-    first = row.cells[0]
-    positive = None if reading.positive is None else first.classes.index(reading.positive)
-    auc = reading.auc or "scores"
-    seeds = Counter(cell.entry.seed for cell in row.cells)
-    groups = [_groups(cell) for cell in row.cells]
-    parts = [
-        Part(
-            np.asarray(cell.labels),
-            np.asarray(cell.probabilities),
-            units_of(cell.ids, of_cell),
-            1 / (len(seeds) * seeds[cell.entry.seed]),
-        )
-        for cell, of_cell in zip(row.cells, groups, strict=True)
-    ]
-    values = {name: Score(m.value, m.reason) for name, m in means(row.cells, reading.positive, auc).items()}
-    resamples = resamples_of(parts)
-    drawn = mean_of(parts, [resampled(part, resamples, positive=positive, auc=auc) for part in parts])
-    grouped = all(of_cell is not None for of_cell in groups)
-    return mean_intervals(parts, values, drawn, resamples, grouped=grouped, positive=positive, auc=auc)
-
-
-def _groups(cell: Cell) -> list[str | None] | None:
-    """The group of each image of a cell, in its order; None where no image has one."""
-    if not cell.grouped:
-        return None
-    frame = cell.entry.record.predictions().set_index("id")["group"]
-    return [str(group) if isinstance(group := frame[name], str) else None for name in cell.ids]

@@ -57,6 +57,16 @@ class RowFinding:
     splits: tuple[OnSplit, ...]
     possible: bool | None
 
+    @property
+    def word(self) -> str:
+        """Return what a reader is told first."""
+        if self.possible is None:
+            return "not decided"
+        if self.possible:
+            return "possible"
+        elsewhere = self.splits and self.in_range is not None and self.in_range.count
+        return "impossible on this test part" if elsewhere else "impossible"
+
 
 @dataclass
 class _Budget:

@@ -8,15 +8,25 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from harness.board_markdown import aligned as _table
 from harness.board_markdown import escaped
 from harness.board_tables import HEADINGS
 from harness.feasibility import LISTED, Conflict, Figure, Fits, Matrix, Rounding
 from harness.published import Tolerance
+from harness.schemas import portable
 from harness.verdicts import CellVerdict, RowVerdicts
 from harness.verify_findings import OnSplit, RowFinding
 from harness.verify_tables import Claim, ClaimTable
 
-__all__ = ["SCHEMA_VERSION", "Verified", "as_json", "report"]
+__all__ = [
+    "CANNOT_TELL",
+    "NAMES",
+    "SCHEMA_VERSION",
+    "Verified",
+    "as_json",
+    "report",
+    "row_facts",
+]
 
 SCHEMA_VERSION = 1
 
@@ -77,8 +87,8 @@ def _table_parts(verified: Verified) -> Iterator[str]:
     for finding in verified.findings:
         claim = finding.claim
         printed = ", ".join(f"{NAMES[name]} {text}" for name, text in claim.printed.items())
-        yield f"## {escaped(claim.method)}: {_in_a_word(finding)}"
-        yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *_row_facts(finding, table)]))
+        yield f"## {escaped(claim.method)}: {finding.word}"
+        yield "\n".join(_bullets([f"Printed: {printed or 'no figure'}.", *row_facts(finding, table)]))
     yield "## Verdicts"
     if verified.verdicts is None:
         yield _wrapped("", "None: this table names no dataset, so nothing of ours stands beside it.")
@@ -101,20 +111,17 @@ def _facts(verified: Verified) -> Iterator[str]:
 
 def _summary(verified: Verified) -> Iterator[str]:
     """How many matrices fit each row, where; then the test parts that fit several rows."""
-    from tabulate import tabulate
-
     first = max((finding.splits for finding in verified.findings), key=len)
     headings = ["Row", "In a word", "In the range"]
-    headings += [f"{split.positives} {split.positive} (pos.) + {split.negatives}" for split in first]
+    headings += [f"{split.positives} {split.positive} + {split.negatives}" for split in first]
     lines = []
     for finding in verified.findings:
         counts = ["-" if finding.in_range is None else f"{finding.in_range.count:,}"]
         counts += [f"{split.fits.count:,}" for split in finding.splits] or ["-"] * len(first)
-        lines.append([escaped(finding.claim.method), _in_a_word(finding), *counts])
+        lines.append([escaped(finding.claim.method), finding.word, *counts])
     align = ["left", "left", *["right"] * (len(headings) - 2)]
-    titles = [escaped(heading) for heading in headings]
-    table = tabulate(lines, titles, tablefmt="pipe", colalign=align, disable_numparse=True)
-    yield f"Matrices that fit:\n\n{table}"
+    said = ", on each test part (positive + negative images)" if first else ""
+    yield f"Matrices that fit{said}:\n\n{_table([escaped(text) for text in headings], lines, align)}"
     shared = [f"{p} positive + {n}: {', '.join(rows)}" for (p, n), rows in _shared(verified).items()]
     if shared:
         yield _wrapped("", escaped(f"Test parts that several rows fit: {'; '.join(shared)}."))
@@ -132,16 +139,7 @@ def _shared(verified: Verified) -> dict[tuple[int, int], list[str]]:
     return {part: fitting for part, fitting in rows.items() if len(fitting) > 1}
 
 
-def _in_a_word(finding: RowFinding) -> str:
-    if finding.possible is None:
-        return "not decided"
-    if finding.possible:
-        return "possible"
-    elsewhere = finding.splits and finding.in_range is not None and finding.in_range.count
-    return "impossible on this test part" if elsewhere else "impossible"
-
-
-def _row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
+def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
     left_out = [NAMES[name] for name in finding.claim.figures if name not in finding.checked]
     if left_out:
         yield f"Not held to the matrix: {', '.join(left_out)} ({_why_left_out(table)})."
@@ -262,23 +260,21 @@ def _not_run(row: RowVerdicts) -> str:
 
 
 def _verdict_table(rows: Sequence[RowVerdicts]) -> str:
-    """One line a cell, reasons numbered below."""
-    from tabulate import tabulate
-
+    """One line a cell below the pair of rows it belongs to, reasons numbered below."""
     if not rows:
         return "No row of ours is judged."
+    headings = ["Cell", "Printed", "Here", "95 % interval", "Verdict", "Note"]
     notes: list[str] = []
     lines = []
     for row in rows:
+        lines.append([f"{row.method}, ours {row.ours}", *[""] * (len(headings) - 1)])
         for cell in row.cells:
             if cell.reason is not None and cell.reason not in notes:
                 notes.append(cell.reason)
             note = "" if cell.reason is None else str(notes.index(cell.reason) + 1)
-            lines.append([row.method, row.ours, NAMES[cell.name], *_cell_texts(cell), note])
-    headings = ["Row", "Ours", "Cell", "Printed", "Here", "95 % interval", "Verdict", "Note"]
-    align = ["left", "left", "left", "right", "right", "left", "left", "left"]
+            lines.append([f"- {NAMES[cell.name]}", *_cell_texts(cell), note])
     cells = [[escaped(str(text)) for text in line] for line in lines]
-    table = tabulate(cells, headings, tablefmt="pipe", colalign=align, disable_numparse=True)
+    table = _table(headings, cells, ["left", "right", "right", "left", "left", "left"])
     numbered = [_wrapped(f"{number}. ", escaped(note)) for number, note in enumerate(notes, start=1)]
     return "\n\n".join(part for part in (table, "\n".join(numbered)) if part)
 
@@ -324,8 +320,16 @@ def _table_json(verified: Verified) -> dict[str, Any]:
         "sizes": {"least": table.sizes[0], "most": table.sizes[1], "why": table.why_sizes},
         "tests": [{"whose": whose, "images": dict(counts)} for whose, counts in table.tests],
         "rows": [_finding_json(finding) for finding in verified.findings],
-        "verdicts": None if verdicts is None else [asdict(row) for row in verdicts],
+        "verdicts": None if verdicts is None else [_verdicts_json(row) for row in verdicts],
     }
+
+
+def _verdicts_json(row: RowVerdicts) -> dict[str, Any]:
+    cells = [
+        asdict(cell) | {"interval": None if cell.interval is None else [portable(b) for b in cell.interval]}
+        for cell in row.cells
+    ]
+    return asdict(row) | {"cells": cells}
 
 
 def _finding_json(finding: RowFinding) -> dict[str, Any]:

@@ -26,7 +26,16 @@ from harness.published import (
     read_published,
 )
 
-__all__ = ["AROUND", "MOST_ROWS", "Claim", "ClaimTable", "Counts", "Settings", "claim_tables"]
+__all__ = [
+    "AROUND",
+    "MOST_ROWS",
+    "Claim",
+    "ClaimTable",
+    "Counts",
+    "Settings",
+    "claim_tables",
+    "published_tables",
+]
 
 AROUND = 15
 """How many images more or fewer than the stated test part are searched where no range is stated."""
@@ -124,18 +133,23 @@ def claim_tables(
     if ending == ".toml":
         _check_readable(path)
         published = read_published(path, target)
-        return [_of_published(published, table, settings) for table in published.tables], published
+        return published_tables(published, settings), published
     if ending in (".csv", ".tsv", ".md", ".markdown", ".txt"):
         return _of_text(path, settings), None
     files = load_published(leaderboards or bundled("leaderboards")).values()
     for published in files:
         if target == published.key:
-            return [_of_published(published, table, settings) for table in published.tables], published
+            return published_tables(published, settings), published
         for table in published.tables:
             if target == table.id:
                 return [_of_published(published, table, settings)], published
     known = {p.key for p in files if p.key} | {table.id for p in files for table in p.tables}
     raise UnknownName("published table (or .toml, .csv or .md file)", target, known)
+
+
+def published_tables(published: Published, settings: Settings | None = None) -> list[ClaimTable]:
+    """Return the tables of a published file to verify. Raises `UsageError` or `CardError` in one line."""
+    return [_of_published(published, table, settings or Settings()) for table in published.tables]
 
 
 def _of_published(published: Published, table: PublishedTable, settings: Settings) -> ClaimTable:
@@ -324,7 +338,8 @@ def _pipe_cells(line: str) -> list[str]:
     if "|" not in line:
         return []
     inner = line.strip().removeprefix("|").removesuffix("|")
-    return [cell.strip().strip("*`").strip() for cell in inner.split("|")]
+    cells = re.split(r"(?<!\\)\|", inner)  # a pipe after a backslash belongs to a name
+    return [cell.replace("\\|", "|").strip().strip("*`").strip() for cell in cells]
 
 
 def _is_rule(cells: Sequence[str]) -> bool:

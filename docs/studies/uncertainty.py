@@ -21,7 +21,7 @@ import numpy as np
 
 from harness.board_cells import Cell, Entry
 from harness.board_draws import draws_of, shared_out
-from harness.board_pairs import PAIRED, Pairs, pairs_of
+from harness.board_pairs import PAIRED, Pair, Pairs, pairs_of
 from harness.delong import delong
 from harness.intervals import intervals, mean_intervals, on_logit_scale, wilson
 from harness.metrics import METRICS, Score, scores
@@ -31,6 +31,7 @@ from harness.resamples import Part, resampled, resamples_of, units_of
 
 CLASSES = ("negative", "positive")
 LARGEST_GROUP = 9  # of covid-ct, whose test part has 53 + 42 patients with 1 to 9 images
+GAP = 0.6  # in skill, of models that are clearly worse
 MEAN_IMAGES = 1 / 0.47  # 203 images of 95 patients
 
 
@@ -53,6 +54,7 @@ WORLDS = {
     "images": World((105, 98), 1.0, grouped=False),
     "images, good": World((246, 250), 1.55, grouped=False),
     "images, nearly perfect": World((246, 250), 2.3, grouped=False),
+    "images, unbalanced": World((170, 30), 1.2, grouped=False),
     "patients": World((42, 53), 1.2, grouped=True),
     "patients, good": World((42, 53), 1.6, grouped=True, patient=0.7),
     "patients, nearly perfect": World((42, 53), 2.0, grouped=True, patient=0.7),
@@ -214,14 +216,26 @@ def simulated_pairs(world: World, skills: list[float], rng: np.random.Generator)
     return pairs_of(rows, draws_of([cell for cells in rows.values() for cell in cells], "positive"))
 
 
-def false_claims(world: World, runs: int, models: int = 5, seed: int = 0) -> dict[str, float]:
-    """Return on how many boards of equally good models any pair was told apart, by metric."""
+def false_claims(world: World, runs: int, models: int = 5, seed: int = 0, worse: int = 0) -> dict[str, float]:
+    """Return on how many boards any pair of equally good models was told apart, by metric.
+
+    The last `worse` models are clearly worse than the others and as good as each other: that these are
+    told apart from the others is no false claim, the other way round it is one.
+    """
     rng = np.random.default_rng(seed)
+    skills = [world.skill] * (models - worse) + [world.skill - GAP] * worse
     claims: Counter[str] = Counter()
     for _ in range(runs):
-        pairs = simulated_pairs(world, [world.skill] * models, rng)
-        claims.update(m for m in PAIRED if any(pair.better(m) is not None for pair in pairs.pairs))
+        pairs = simulated_pairs(world, skills, rng)
+        claims.update(m for m in PAIRED if any(_false(pair, m, skills) for pair in pairs.pairs))
     return {metric: claims[metric] / runs for metric in PAIRED}
+
+
+def _false(pair: Pair, metric: str, skills: list[float]) -> bool:
+    """True when a model is called better that is not."""
+    better = pair.better(metric)
+    other = pair.second if better == pair.first else pair.first
+    return better is not None and skills[int(better.split()[1])] <= skills[int(other.split()[1])]
 
 
 def found_differences(
@@ -307,11 +321,12 @@ def alternatives(arguments: argparse.Namespace) -> None:
 
 
 def errors(arguments: argparse.Namespace) -> None:
-    """On how many boards of five equally good models any pair is told apart."""
-    print_row("world", *PAIRED)
+    """On how many boards of five models any two that are equally good are told apart."""
+    print_row("world", "models", *PAIRED)
     for name in arguments.world or WORLDS:
-        found = false_claims(WORLDS[name], arguments.runs)
-        print_row(name, *(f"{100 * found[metric]:.1f}" for metric in PAIRED))
+        for worse, models in ((0, "5 alike"), (2, "3 alike, 2 worse")):
+            found = false_claims(WORLDS[name], arguments.runs, worse=worse)
+            print_row(name, models, *(f"{100 * found[metric]:.1f}" for metric in PAIRED))
 
 
 def power(arguments: argparse.Namespace) -> None:

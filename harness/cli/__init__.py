@@ -7,7 +7,22 @@ import sys
 
 import typer
 
-from harness.cli import bench, boards, datasets, explain, figures, models, pretrain, run, submit, tune, verify
+from harness.cli import (
+    bench,
+    boards,
+    datasets,
+    explain,
+    export,
+    figures,
+    gate,
+    models,
+    pretrain,
+    report,
+    run,
+    submit,
+    tune,
+    verify,
+)
 from harness.errors import HarnessError
 
 __all__ = ["app", "main"]
@@ -29,11 +44,14 @@ pretrain.add_to(app)
 boards.add_to(app)
 bench.add_to(app)
 explain.add_to(app)
+gate.add_to(app)
+report.add_to(app)
 submit.add_to(app)
 figures.add_to(app)
 datasets.add_to(app)
 models.add_to(app)
 verify.add_to(app)
+export.add_to(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,20 +1,58 @@
-"""`harness board`: boards from records alone."""
+"""`harness score` and `harness board`: boards, verdicts and exports from records alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from harness.cli import options
 
+SCORE = """\b
+Examples:
+  harness score leaderboards
+  harness score results/runs -o paper
+"""
+
 
 def add_to(app: typer.Typer) -> None:
+    app.command("score", epilog=SCORE)(score)
     app.command("board", epilog="Example: harness board --out leaderboards")(board)
 
 
+def score(
+    runs: Annotated[Path, typer.Argument(help="A folder of records, or one that holds them as 'runs'.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Where to write [default: the folder that holds the records' folder]."
+        ),
+    ] = None,
+) -> None:
+    """Rebuild every board, verdict and export from RUNS alone: the same records give the same bytes.
+
+    Needs no images, models or GPU. Writes nothing when a record is damaged, and names each that is.
+    """
+    from harness.cli.live import say
+    from harness.scoring import Faulty, rescore, runs_folder
+
+    folder = runs_folder(runs)
+    out = folder.resolve().parent if out is None else out
+    try:
+        done = rescore(folder, out)
+    except Faulty as error:
+        for fault in error.faults:
+            typer.echo(f"error: {' '.join(fault.split())}", err=True)
+        typer.echo(f"error: {len(error.faults)} of {error.of} records; nothing was written", err=True)
+        raise typer.Exit(error.exit_code) from error
+    for path in done.files:
+        typer.echo(path)
+    say(f"{len(done.files)} files from {done.records} records")
+
+
 def board(out: options.Out = Path("leaderboards")) -> None:
-    """Rebuild and print the boards from the records in OUT/runs, without images, models or a GPU."""
+    """Print the boards in OUT, brought up to date with the records in OUT/runs first."""
     from harness.cli.live import say
     from harness.publishing import publish
 

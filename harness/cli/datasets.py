@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     app.command(
-        "show", epilog="Examples: harness show covid-ct; harness show my-ct/card.toml --sheet my-ct.png"
+        "show",
+        epilog="Examples: harness show covid-ct; harness show my-ct/card.toml --sheet my-ct.png; "
+        "harness show covid-ct --ids -p external:sars-cov-2-ct",
     )(show)
     app.command(
         "fetch", epilog="Examples: harness fetch covid-ct; harness fetch --weights vgg16,densenet169"
@@ -29,6 +31,10 @@ def show(
         Path | None, typer.Option(help="Where the contact sheet goes [default: ./DATASET-sheet.png].")
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Print the sample ids instead, one a line.")] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option("-p", "--protocol", help="With --ids: those of the test part alone (of seed 0)."),
+    ] = None,
     data_root: options.DataRoot = None,
     skip_bad: options.SkipBad = False,
 ) -> None:
@@ -39,6 +45,11 @@ def show(
     from harness.data.summary import summary
     from harness.records import writable
 
+    if protocol is not None:
+        if not ids:
+            raise UsageError("--protocol goes with --ids: it chooses whose ids are printed")
+        _print_tested(dataset, protocol, data_root, skip_bad)
+        return
     with Live() as live:
         found = open_dataset(dataset, data_root=data_root, skip_bad=skip_bad, progress=live.stage)
     if ids:
@@ -50,6 +61,21 @@ def show(
     with writable(path.parent):
         contact_sheet(found, path)
     say(f"written: {path}")
+
+
+def _print_tested(dataset: str, protocol: str, data_root: Path | None, skip_bad: bool) -> None:
+    """Print the ids of the test images of a protocol, fold after fold."""
+    from harness.cli.live import Live
+    from harness.external import open_for
+    from harness.protocols import splits_of
+
+    with Live() as live:
+        found, protocol = open_for(
+            dataset, protocol, data_root=data_root, skip_bad=skip_bad, progress=live.stage
+        )
+    for split in splits_of(found, protocol):
+        for sample_id in split.test:
+            typer.echo(sample_id)
 
 
 def _print_summary(found: Summary) -> None:

@@ -87,6 +87,7 @@ class _Opened:
 
     def __init__(self, named: tuple[str, ...], out: Path, data_root: Path | None) -> None:
         from harness.board_cells import entry_of
+        from harness.protocols import other_dataset
         from harness.records import read_records
 
         self._data_root = data_root
@@ -96,20 +97,33 @@ class _Opened:
             raise RecordError(
                 f"no records in {str(out / 'runs')!r}: nothing to explain; 'harness run' makes them"
             )
-        of_records = {entry_of(record).dataset for record in self.records}
-        self.names = tuple(name if name in of_records else self._name_of(name) for name in named)
+        entries = [entry_of(record) for record in self.records]
+        of_records = {entry.dataset for entry in entries}
+        names = [name if name in of_records else self._name_of(name) for name in named]
+        only_tested = {other_dataset(entry.protocol) for entry in entries} - of_records
+        self.names = tuple(name for name in names if name not in only_tested)
 
     def dataset(self, entry: Entry, live: Live) -> Dataset:
-        """Return the dataset of a run. Raises `DatasetMissing` where no card of its name is known."""
-        if entry.dataset not in self._open:
-            skip_bad = bool(entry.record.manifest["dataset"].get("skipped"))
+        """Return the dataset of a run, of `external` the two as one.
+
+        Raises `DatasetMissing` where no card of its name is known.
+        """
+        from harness.data.joined import join
+        from harness.protocols import other_dataset
+
+        skip_bad = bool(entry.record.manifest["dataset"].get("skipped"))
+        dataset, other = self._named(entry.dataset, skip_bad, live), other_dataset(entry.protocol)
+        return dataset if other is None else join(dataset, self._named(other, skip_bad, live))
+
+    def _named(self, name: str, skip_bad: bool, live: Live) -> Dataset:
+        if name not in self._open:
             try:
-                self._add(entry.dataset, skip_bad, live)
+                self._add(name, skip_bad, live)
             except UnknownName as error:
                 raise DatasetMissing(
-                    f"no dataset is called {entry.dataset!r} here; name its card with -d PATH/card.toml"
+                    f"no dataset is called {name!r} here; name its card with -d PATH/card.toml"
                 ) from error
-        return self._open[entry.dataset]
+        return self._open[name]
 
     def _name_of(self, path: str) -> str:
         from harness.cli.live import Live
@@ -132,6 +146,7 @@ def _explain(wanted: Wanted, opened: _Opened, to: Path, prototypes: int, queries
     from harness.cli.live import Live, say
     from harness.explaining import explained, finished_runs, title_of
     from harness.explanation_files import write_explanation
+    from harness.protocols import other_dataset
 
     entries, failures = _able(finished_runs(opened.records, wanted), bool(wanted.models))
     licences: set[str] = set()
@@ -149,7 +164,8 @@ def _explain(wanted: Wanted, opened: _Opened, to: Path, prototypes: int, queries
         _print_rules(found)
         for path in paths:
             say(f"written: {path}")
-        licences.add(f"{found.title}: {found.licence}")
+        joined = other_dataset(found.protocol) is not None  # then the licence names both datasets
+        licences.add(found.licence if joined else f"{found.title}: {found.licence}")
     for licence in sorted(licences):
         say(f"the pictures show images of {licence}")
     for failure in failures:

@@ -26,7 +26,8 @@ Protocols = Annotated[
     typer.Option(
         "-p",
         "--protocol",
-        help="official, random, group-kfold [default: official; group-kfold or random without a split].",
+        help="official, random, group-kfold, external:DATASET (tested on that one), external (every pair of -d) "
+        "[default: official; group-kfold or random without a split].",
     ),
 ]
 Seeds = Annotated[str, typer.Option(help="How many seeds, or which: 5; 0,1,2; 10-14.")]

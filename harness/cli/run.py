@@ -23,6 +23,7 @@ Examples:
   harness run -d sars-cov-2-ct -m svm,xdnn --backbone squeezenet1_1
   harness run -d covid-ct -m svm,xdnn,ada-boost --time-budget 2m
   harness run -d covid-ct -m timm:convnext_tiny -p official,random --seeds 3
+  harness run -d covid-ct,sars-cov-2-ct -m svm,xdnn -p official,external
   harness run -d covid-ct -m resnet:18 --start lungs
   harness run -d my-ct/card.toml -m resnet:18 --recipe quick --param resnet:18.size_px=96
 """
@@ -157,14 +158,22 @@ def _run(request: Request, workers: int | None, dry_run: bool) -> int:
 
 def _publish(out: Path, asked: set[tuple[str, str]]) -> None:
     """Write every board, print those that were asked for."""
+    from harness.board_files import file_name
     from harness.cli.live import say
+    from harness.protocols import other_dataset
     from harness.publishing import publish
+    from harness.transfer_files import FILE
 
+    places = {(file_name(dataset), file_name(protocol)) for dataset, protocol in asked}
     for path in publish(out):
-        if (path.parent.name, path.stem) in asked:
+        if (path.parent.name, path.stem) in places:
             typer.echo()
             typer.echo(path.read_text("utf-8"))
             say(f"written: {path} (.csv, .pairs.csv, .tex, .json beside it)")
+    if any(other_dataset(protocol) is not None for _, protocol in asked) and (out / FILE).is_file():
+        typer.echo()
+        typer.echo((out / FILE).read_text("utf-8"))
+        say(f"written: {out / FILE} (.csv, .json beside it)")
 
 
 def _print_plan(plan: Plan, request: Request, workers: int) -> None:

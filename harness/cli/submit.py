@@ -20,6 +20,7 @@ probability, and optionally 'seed' and 'fold'; a line for each test image:
 Examples:
   harness submit preds.csv -d covid-ct -p official --name my-model
   harness submit folds.csv -d covid-ct -p group-kfold --name my-model --recipe quick
+  harness submit other.csv -d covid-ct -p external:sars-cov-2-ct --name my-model
 """
 
 
@@ -32,7 +33,7 @@ def submit(
     name: Annotated[str, typer.Option(help="What the row is called.")],
     dataset: Annotated[str, typer.Option("-d", "--dataset", help="Dataset name, or path of a card.")],
     protocol: Annotated[
-        str, typer.Option("-p", "--protocol", help="official, random or group-kfold.")
+        str, typer.Option("-p", "--protocol", help="official, random, group-kfold or external:DATASET.")
     ] = "official",
     recipe: Annotated[
         str | None,
@@ -45,7 +46,7 @@ def submit(
     """Score predictions that were made elsewhere, and rank them like a model, marked 'predictions only'."""
     from harness.cli.boards import board
     from harness.cli.live import Live, say
-    from harness.data.dataset import open_dataset
+    from harness.external import open_for
     from harness.planning import TRIALS
     from harness.records import read_records, writable
     from harness.submissions import check_name, read_submission, record, submitted_recipe
@@ -54,7 +55,9 @@ def submit(
     if recipe is not None and recipe not in TRIALS:
         raise UsageError(f"unknown recipe {recipe!r}; known: {', '.join(TRIALS)}")
     with Live() as live:
-        opened = open_dataset(dataset, data_root=data_root, skip_bad=skip_bad, progress=live.stage)
+        opened, protocol = open_for(
+            dataset, protocol, data_root=data_root, skip_bad=skip_bad, progress=live.stage
+        )
     found = read_submission(predictions, opened, protocol)
     recipe = recipe or submitted_recipe(read_records(out / "runs"), opened, protocol)
     with writable(out):

@@ -155,9 +155,11 @@ def _write(path: Path, verified: list[Verified]) -> None:
     import json
 
     from harness.board_files import replaced
+    from harness.schemas import schema
     from harness.verify_report import as_json
 
-    text = json.dumps(as_json(verified), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    said = {"$schema": schema("verdicts")["$id"], **as_json(verified)}
+    text = json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         replaced(path, text)
     except OSError as error:

@@ -24,7 +24,7 @@ from harness.folders import bundled, data_roots
 __all__ = ["Card", "Fetch", "Window", "known_cards", "load_card", "unsafe_path"]
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-RESERVED = frozenset({"id", "label", "group"})
+RESERVED = frozenset({"id", "label", "group", "source"})
 """Columns of predictions.parquet: no class may be called so."""
 
 Text = Annotated[str, Field(min_length=1)]
@@ -98,6 +98,10 @@ class Card(_Table):
         default=None,
         validate_default=True,
         description="the class whose recall is the sensitivity; must be stated when there are two classes",
+    )
+    shared_classes: dict[str, Text] = Field(
+        default_factory=dict,
+        description="a table: the name that a class has in all datasets which know it, for the protocol 'external'",
     )
     licence: Text = Field(description="the licence of the images, or that none is stated")
     citation: Text = Field(description="what to cite")
@@ -180,12 +184,25 @@ class Card(_Table):
             )
         return positive if positive is None else _one_of(positive, classes)
 
-    @field_validator("folders", "counts")
+    @field_validator("folders", "counts", "shared_classes")
     @classmethod
     def _by_class(cls, table: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name in table if "classes" in info.data else ():
             _one_of(name, info.data["classes"])
         return table
+
+    @field_validator("shared_classes")
+    @classmethod
+    def _not_merged(cls, shared: dict[str, str]) -> dict[str, str]:
+        for name in shared.values():
+            if name != name.strip() or not name.isprintable():
+                raise ValueError(f"{name!r} has spaces at its ends or unprintable characters; remove them")
+            twice = [mine for mine, said in shared.items() if said == name]
+            if len(twice) > 1:
+                raise ValueError(
+                    f"{twice} all have the shared name {name!r}; classes are not merged, so give each its own"
+                )
+        return shared
 
     @field_validator("folders")
     @classmethod

@@ -9,20 +9,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from harness.data.adapters import PARTS, Expected, counted_files, make_adapter
 from harness.data.cards import Card, known_cards, load_card
 from harness.data.decoding import has_wrong_suffix
-from harness.data.pixels import DiskPixels, PackWriter, cache_errors, in_order, locked, pack_folder
+from harness.data.pixels import (
+    DiskPixels,
+    NativePixels,
+    PackWriter,
+    cache_errors,
+    in_order,
+    locked,
+    pack_folder,
+)
 from harness.data.roots import find_root
 from harness.data.verification import Memory, Problem, Seen, examined, memory_path, recalled, verified
 from harness.errors import CardError, DataError, DatasetMissing, UnknownName
 from harness.folders import cache_folder, data_roots
 from harness.types import Progress, Sample, digest_of
 
-__all__ = ["Dataset", "open_dataset"]
+__all__ = ["Dataset", "find_card", "open_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +75,15 @@ class Dataset:
         """The group (patient) of each sample, None where it is not known."""
         return tuple(sample.group for sample in self.samples)
 
+    @property
+    def tested(self) -> Dataset:
+        """The dataset that test parts are taken from: itself, unless another was joined to it."""
+        return self
+
+    def patients(self, ids: Iterable[str]) -> set[tuple[str, str]]:
+        """Return (dataset, group) of the known groups of these samples: names mean nothing beyond a dataset."""
+        return {(self.name, group) for row in self.rows(ids) if (group := self.groups[row]) is not None}
+
     def rows(self, ids: Iterable[str]) -> np.ndarray:
         """Return the intp (len(ids),) positions of these samples. Raises `DataError` for an unknown id."""
         try:
@@ -73,15 +91,18 @@ class Dataset:
         except KeyError as error:
             raise DataError(f"dataset {self.name!r} has no sample {error.args[0]!r}") from error
 
-    def hiding(self, ids: Iterable[str]) -> Dataset:
+    def hiding(self, ids: Iterable[str]) -> Self:
         """Return the dataset with the label -1 for these samples; its `content` stays that of the whole."""
         hidden = set(ids)
-        samples = tuple(replace(s, label=-1) if s.id in hidden else s for s in self.samples)
-        blind = replace(self, samples=samples)
-        blind.__dict__["content"] = self.content  # where `cached_property` keeps it
-        return blind
+        return self.retold(replace(s, label=-1) if s.id in hidden else s for s in self.samples)
 
-    def pixels(self, cache: Path | None = None, progress: Progress | None = None) -> DiskPixels:
+    def retold(self, samples: Iterable[Sample]) -> Self:
+        """Return the dataset with other words about the same images, in their order; `content` stays."""
+        other = replace(self, samples=tuple(samples))
+        other.__dict__["content"] = self.content  # where `cached_property` keeps it
+        return other
+
+    def pixels(self, cache: Path | None = None, progress: Progress | None = None) -> NativePixels:
         """Return the images on disk, decoded again only where the cache lost them.
 
         Raises `HarnessError` when the cache cannot be written, `DataError` when a file changed meanwhile.
@@ -144,9 +165,8 @@ def open_dataset(
     Raises `UnknownName`, `CardError`, `DatasetMissing` when the files are nowhere, `DataError`
     when they are not what the card says, `HarnessError` when the cache cannot be written.
     """
+    card = find_card(name_or_path, data_root)
     card_path = _card_path(name_or_path, data_root)
-    card = load_card(card_path)
-    _check_folder_name(card, card_path, data_root)
     root = find_root(card, card_path, data_root)
     if root is None:
         raise DatasetMissing(_where_it_was_looked_for(card, card_path, data_root))
@@ -162,6 +182,14 @@ def open_dataset(
         card, root, samples, expected, warnings, Path(cache or cache_folder()), skip_bad, progress
     )
     return opening.dataset()
+
+
+def find_card(name_or_path: str, data_root: Path | None = None) -> Card:
+    """Return the card that `open_dataset` would go by; no image is looked at. Raises `UnknownName`, `CardError`."""
+    path = _card_path(name_or_path, data_root)
+    card = load_card(path)
+    _check_folder_name(card, path, data_root)
+    return card
 
 
 @dataclass(frozen=True)

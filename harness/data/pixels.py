@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -26,7 +26,16 @@ from harness.images import resized_array
 from harness.machine import granted_cores
 from harness.types import Progress
 
-__all__ = ["DiskPixels", "PackWriter", "cache_errors", "in_order", "locked", "mapped_array", "pack_folder"]
+__all__ = [
+    "DiskPixels",
+    "NativePixels",
+    "PackWriter",
+    "cache_errors",
+    "in_order",
+    "locked",
+    "mapped_array",
+    "pack_folder",
+]
 
 TEMPORARY = ".tmp-"
 
@@ -135,6 +144,20 @@ class PackWriter:
         with suppress(OSError):  # a full disk: what could not be written is not wanted any more
             self._file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class NativePixels(Protocol):
+    """The images of a dataset: each in its own size, or all in one."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, row: int) -> np.ndarray:
+        """Return uint8 (height, width)."""
+        ...
+
+    def resized(self, size_px: int, progress: Progress | None = None) -> np.ndarray:
+        """Return uint8 (N, size_px, size_px)."""
+        ...
 
 
 class DiskPixels:

@@ -106,8 +106,8 @@ def _adopted(strip: Strip, proposal: Division) -> Division:
 def _independent(strips: Sequence[Strip], depth: int) -> float:
     """How much of the sum of what pictures show counts: SHARED when they differ, one in their number when equal.
 
-    Between the two it is the design effect of observations that are correlated (Kish 1965). The rows or columns of a whole figure may be alike because each holds the same series: SHARED, too, when they
-    are too long for a slice.
+    Between the two it is the design effect of observations that are correlated (Kish 1965). The rows or columns of
+    a whole figure may be alike because each holds the same series: SHARED, too, when they are too long for a slice.
     """
     first = strips[0]
     across = first.grey.shape[0]

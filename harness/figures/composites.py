@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,9 @@ def composite(pictures: Sequence[Pixels], random: np.random.Generator) -> Compos
     border = gutter if random.random() < 0.4 else 0
     letters = str(random.choice(["none", "corner", "boxed", "below"])) if len(boxes) > 1 else "none"
     boxes, size = _shifted(boxes, size, border, 34 if letters == "below" else 0)
-    ground = int(random.choice([255, 255, 0, int(random.integers(60, 250))])) if gutter or border else 255
+    ground = (
+        int(random.choice(np.array([255, 255, 0, random.integers(60, 250)]))) if gutter or border else 255
+    )
     if letters == "below":
         ground = 255
     canvas = Image.new("L", size, ground)
@@ -77,7 +80,9 @@ def _moved(picture: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def _gutter(random: np.random.Generator) -> int:
-    return int(random.choice([0, random.integers(1, 4), random.integers(4, 21)], p=[0.3, 0.25, 0.45]))
+    return int(
+        random.choice(np.array([0, random.integers(1, 4), random.integers(4, 21)]), p=[0.3, 0.25, 0.45])
+    )
 
 
 def _single(random: np.random.Generator, gutter: int) -> tuple[list[PixelBox], tuple[int, int]]:
@@ -110,9 +115,7 @@ def _rows(random: np.random.Generator, gutter: int) -> tuple[list[PixelBox], tup
         shares = np.ones_like(shares) if random.random() < 0.4 else shares
         edges = np.round(np.cumsum([0, *shares]) / shares.sum() * (total + gutter)).astype(int)
         height = int(total / len(shares) * random.uniform(0.65, 1.05))
-        boxes += [
-            (int(a), top, int(b) - gutter, top + height) for a, b in zip(edges, edges[1:], strict=False)
-        ]
+        boxes += [(int(a), top, int(b) - gutter, top + height) for a, b in pairwise(edges)]
         top += height + gutter
     return boxes, (total, top - gutter)
 

@@ -65,13 +65,14 @@ def ct_of(image: NDArray[np.uint8], panels: Sequence[Panel | PixelBox], caption_
     `panels` are those of the figure, or one of them to sort that one alone (a panel's own text then counts before the
     caption). The confidence is the probability of the value given.
     """
-    chances = [(_chance(image, panel, caption_text), panel) for panel in panels] or [
-        (_moved(probability(image), caption_text), None)
-    ]
-    (chance, seen, word), _ = max(chances, key=lambda pair: pair[0][0])
+    chances = [_chance(image, panel, caption_text) for panel in panels]
+    chances = chances or [_moved(probability(image), caption_text)]
+    chance, seen, word = max(chances)
     value, confidence = ("CT", chance) if chance >= 0.5 else ("other", 1 - chance)
-    count = sum(1 for (c, _, _), _ in chances if c >= 0.5)
-    reason = f"picture {seen:.2f}" if len(chances) == 1 else f"{count} of {len(chances)} panels, best {seen:.2f}"
+    count = sum(1 for c, _, _ in chances if c >= 0.5)
+    reason = (
+        f"picture {seen:.2f}" if len(chances) == 1 else f"{count} of {len(chances)} panels, best {seen:.2f}"
+    )
     return Suggestion(value, round(confidence, 3), reason + (f"; caption says {word!r}" if word else ""))
 
 

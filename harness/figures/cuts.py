@@ -132,7 +132,7 @@ def _seams(grey: Grey, runs: list[tuple[int, int]]) -> list[Cut]:
     """Lines along which means over short stretches jump: texture and noise average out, an edge does not."""
     stretches = _stretches(grey)
     share = _means(np.abs(stretches[:, 3:] - stretches[:, :-3]) > JUMP)
-    share = np.convolve(share, np.ones(3, np.float32) / 3, "same")[1:-1]
+    share = np.convolve(share, np.full(3, 1 / 3), "same")[1:-1].astype(np.float32)
     above = share - _surroundings(share)
     taken = np.zeros(len(above), bool)
     for start, stop in runs:

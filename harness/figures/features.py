@@ -19,8 +19,7 @@ def features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Features of one picture (uint8, grey or RGB): float32, (COUNT,), each about -3 to 3."""
     picture = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
     colour = np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
-    grey = np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
-    view = np.asarray(picture.convert("L").resize((VIEW, VIEW), Image.Resampling.BOX), np.float32) / 255
+    grey, view = _small(picture, SIDE), _small(picture, VIEW)
     shape = np.log(picture.width / picture.height)
     parts = [_tones(grey), _edges(grey), _colours(colour), _symmetry(grey), _rings(grey), np.array([shape])]
     levels = np.histogram(grey, bins=LEVELS, range=(0, 1))[0] / grey.size
@@ -28,9 +27,16 @@ def features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([*parts, np.sqrt(levels), normal.ravel()]).astype(np.float32)
 
 
+def _small(picture: Image.Image, side: int) -> NDArray[np.float32]:
+    small = picture.convert("L").resize((side, side), Image.Resampling.BOX)
+    return np.asarray(np.asarray(small, np.float32) / 255, np.float32)
+
+
 def _tones(grey: NDArray[np.float32]) -> NDArray[np.float64]:
     fine = np.sort(np.histogram(grey, bins=32, range=(0, 1))[0])[::-1] / grey.size
-    return np.array([grey.mean(), grey.std(), fine[0], fine[:2].sum(), (grey > 0.95).mean(), (grey < 0.05).mean()])
+    return np.array(
+        [grey.mean(), grey.std(), fine[0], fine[:2].sum(), (grey > 0.95).mean(), (grey < 0.05).mean()]
+    )
 
 
 def _edges(grey: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -59,9 +65,7 @@ def _colours(colour: NDArray[np.float32]) -> NDArray[np.float64]:
 def _symmetry(grey: NDArray[np.float32]) -> NDArray[np.float64]:
     """How like its mirror images a picture is, and whether its borders are darker than its middle."""
     middle = grey[24:72, 24:72].mean()
-    return np.array(
-        [_likeness(grey, grey[:, ::-1]), _likeness(grey, grey[::-1]), middle - grey[:8].mean()]
-    )
+    return np.array([_likeness(grey, grey[:, ::-1]), _likeness(grey, grey[::-1]), middle - grey[:8].mean()])
 
 
 def _likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -1,4 +1,4 @@
-"""Extremely randomised trees (Geurts et al. 2006) as plain arrays: read in milliseconds, applied without scikit-learn."""
+"""Extremely randomised trees (Geurts et al. 2006) as plain arrays, read and applied without scikit-learn."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def _flat(trees: list[Any], about: str) -> Forest:
     own = [np.arange(size) + root for size, root in zip(sizes, roots, strict=True)]
     leaf = [tree.children_left < 0 for tree in trees]
     low = [np.where(end, o, tree.children_left + o[0]) for tree, o, end in zip(trees, own, leaf, strict=True)]
-    high = [np.where(end, o, tree.children_right + o[0]) for tree, o, end in zip(trees, own, leaf, strict=True)]
+    high = [
+        np.where(end, o, tree.children_right + o[0]) for tree, o, end in zip(trees, own, leaf, strict=True)
+    ]
     values = np.concatenate([tree.value[:, 0, :] for tree in trees])
     return Forest(
         roots.astype(np.int32),
@@ -86,4 +88,5 @@ def write(forest: Forest, path: Path) -> None:
 def read(path: Path) -> Forest:
     """The forest in a file that `write` wrote."""
     with np.load(path, allow_pickle=False) as kept:
-        return Forest(*(kept[name] for name in FIELDS), int(kept["depth"]), str(kept["about"]))
+        arrays = {name: kept[name] for name in FIELDS}
+        return Forest(**arrays, depth=int(kept["depth"]), about=str(kept["about"]))

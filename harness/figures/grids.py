@@ -17,7 +17,25 @@ from numpy.typing import NDArray
 
 from harness.figures.cuts import HARD, Cut, cuts
 
-__all__ = ["CLEAR", "PRIOR", "RARE", "UNSEEN", "Axis", "Division", "Strip", "beside_sliver", "between", "division", "evidence", "expected", "mirrored", "nearest", "shape", "unseen", "usual"]
+__all__ = [
+    "CLEAR",
+    "PRIOR",
+    "RARE",
+    "UNSEEN",
+    "Axis",
+    "Division",
+    "Strip",
+    "beside_sliver",
+    "between",
+    "division",
+    "evidence",
+    "expected",
+    "mirrored",
+    "nearest",
+    "shape",
+    "unseen",
+    "usual",
+]
 
 Grey = NDArray[np.float32]
 Axis = Literal["columns", "rows"]
@@ -125,14 +143,19 @@ def _separate(strip: Strip) -> Division | None:
 
 
 def beside_sliver(strip: Strip, kept: Sequence[Cut]) -> Cut | None:
-    """The weaker of the two cuts that bound a part too narrow to be a picture."""
+    """The weaker of the two cuts that bound a part too narrow to be a picture.
+
+    Between sure gutters a part may be narrow: small pictures in a column beside a large one.
+    """
     edges = [0, *(edge for cut in kept for edge in (cut.start, cut.stop)), strip.size]
     widths = [stop - start for start, stop in zip(edges[::2], edges[1::2], strict=True)]
     narrow = max(strip.smallest, min(0.33 * max(widths), 0.4 * strip.grey.shape[0]))
     for number, width in enumerate(widths):
         if width < narrow:
             beside = [*kept[max(number - 1, 0) : number], *kept[number : number + 1]]
-            return min(beside, key=lambda cut: evidence(cut))
+            weaker = min(beside, key=evidence)
+            if width < strip.smallest or weaker.stop == weaker.start or evidence(weaker) < SURE:
+                return weaker
     return None
 
 
@@ -183,7 +206,7 @@ def usual(ratio: float, axis: Axis) -> float:
 
 def nearest(strip: Strip, place: float, slack: float) -> Cut | None:
     near = [cut for cut in strip.cuts if cut.start - slack <= place <= cut.stop + slack]
-    return max(near, key=lambda cut: evidence(cut), default=None)
+    return max(near, key=evidence, default=None)
 
 
 def unseen(place: float) -> Cut:

@@ -41,7 +41,9 @@ def headings(boxes: Sequence[Box], words: Sequence[Word], figure: Box) -> tuple[
     outside = [
         word
         for word in words
-        if _within(word, figure) and not LETTER.match(word[4].strip()) and not any(_within(word, b) for b in boxes)
+        if _within(word, figure)
+        and not LETTER.match(word[4].strip())
+        and not any(_within(word, b) for b in boxes)
     ]
     return tuple(_heading(box, boxes, outside, figure) for box in boxes)
 
@@ -50,7 +52,11 @@ def _heading(box: Box, boxes: Sequence[Box], words: Sequence[Word], figure: Box)
     column = sorted((b for b in boxes if _in_column(b, box) and b[1] <= box[1]), key=lambda b: -b[1])
     for number, own in enumerate(column):
         ceiling = column[number + 1][3] if number + 1 < len(column) else figure[1]
-        above = [w for w in words if own[0] <= (w[0] + w[2]) / 2 <= own[2] and ceiling <= (w[1] + w[3]) / 2 <= own[1]]
+        above = [
+            w
+            for w in words
+            if own[0] <= (w[0] + w[2]) / 2 <= own[2] and ceiling <= (w[1] + w[3]) / 2 <= own[1]
+        ]
         if above:
             return " ".join(w[4] for w in sorted(above, key=lambda w: (round(w[1] / 3), w[0])))
     return ""

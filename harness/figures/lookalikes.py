@@ -63,7 +63,8 @@ def _lines(axes: Axes, random: np.random.Generator) -> None:
 
 def _points(axes: Axes, random: np.random.Generator) -> None:
     count = int(random.integers(20, 800))
-    axes.scatter(*random.normal(size=(2, count)), s=random.uniform(2, 40), c=random.random(count))
+    x, y = random.normal(size=(2, count))
+    axes.scatter(x, y, s=random.uniform(2, 40), c=random.random(count))
 
 
 def _heat(axes: Axes, random: np.random.Generator) -> None:
@@ -83,7 +84,7 @@ def _area(axes: Axes, random: np.random.Generator) -> None:
 
 
 def _histogram(axes: Axes, random: np.random.Generator) -> None:
-    axes.hist(random.normal(size=500), bins=int(random.integers(8, 40)), color=random.random(3))
+    axes.hist(random.normal(size=500), bins=int(random.integers(8, 40)), color=tuple(random.random(3)))
 
 
 _CHARTS: list[Callable[[Any, np.random.Generator], None]] = [

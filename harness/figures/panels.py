@@ -49,7 +49,9 @@ def panels_of(
     placed = [_on_page(pixels, image.shape[:2], box) for pixels in found]
     letters = lettered(placed, words, said.names)
     above = headings(placed, words, box) if len(placed) > 1 else ("",)
-    texts = [". ".join(t for t in (head, said.of(name)) if t) for head, name in zip(above, letters, strict=True)]
+    texts = [
+        ". ".join(t for t in (head, said.of(name)) if t) for head, name in zip(above, letters, strict=True)
+    ]
     return tuple(map(Panel, placed, found, letters, texts))
 
 

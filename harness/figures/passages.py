@@ -1,7 +1,7 @@
 """A caption taken apart: its introduction, and what it says of each panel.
 
 Letters are found as papers print them: "(A) ... (B, C) ...", "a, Chest CT ... b, ...", "A: ...", "A) ... B-C) ...",
-"a Axial image ... b, c Images ...", "Panel A shows ...", and behind the words they belong to: "chest X-ray (a), CT (b)".
+"a Axial image ... b, c Images ...", "Panel A shows ...", and behind the words they belong to: "X-ray (a), CT (b)".
 A reading counts when its letters begin with a and none is left out. Without letters, "left" and "right" or "top" and
 "bottom" are read in the same way.
 """
@@ -26,7 +26,10 @@ STYLES = (
 )
 """Ways to print letters, the surest first; of equally long sequences the first counts."""
 
-PLACES = r"(?P<letters>(?:upper|lower|top|middle|bottom|left|right)(?:[\s-]+(?:left|right|row|column|panels?|images?|images? and))*)"
+PLACES = (
+    r"(?P<letters>(?:upper|lower|top|middle|bottom|left|right)"
+    r"(?:[\s-]+(?:left|right|row|column|panels?|images?))*)"
+)
 PLACE_STYLES = (rf"\({PLACES}\)", rf"{START}(?:[Tt]he\s+)?{PLACES}\s*[:,]")
 LABEL = re.compile(
     r"^\s*(?:supplementa\w*\s+|extended\s+data\s+)?fig(?:ure|\.)?s?\.?\s*S?\d+[a-z]?\s*[.:|]*\s*",

@@ -25,7 +25,18 @@ NAMED = re.compile(
     rf"(?P<numbers>{NUMBERS}(?:\s*(?:,\s*and\s|,|and\s|&|-|\u2013|to\s)\s*{NUMBERS})*)"
     r"(?![\w%])(?!\s*(?:-|\s)?(?:days?|weeks?|months?|years?|hours?|h|d|mg|ml|%|of\s|cases\s|patients\s|men\b|women\b|males\b))"
 )
-ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "x": "10"}
+ROMAN = {
+    "i": "1",
+    "ii": "2",
+    "iii": "3",
+    "iv": "4",
+    "v": "5",
+    "vi": "6",
+    "vii": "7",
+    "viii": "8",
+    "ix": "9",
+    "x": "10",
+}
 SEX = {
     "man": "man", "male": "man", "boy": "man", "gentleman": "man", "men": "man", "m": "man",
     "woman": "woman", "female": "woman", "girl": "woman", "lady": "woman", "women": "woman", "f": "woman",
@@ -34,8 +45,14 @@ PEOPLE = r"(?P<sex>man|male|boy|gentleman|woman|female|girl|lady|M|F)"
 UNIT = r"(?P<unit>years?|yrs?|y/?o|months?|weeks?|days?|y)"
 AGED = (
     re.compile(rf"\b(?P<age>\d{{1,3}})[\s-]*{UNIT}[\s-]*(?:olds?)?[\s,-]+(?:\w+\s+){{0,3}}?{PEOPLE}\b"),
-    re.compile(rf"\b{PEOPLE}\b[\s,]+(?:patient\s+)?(?:aged|age|of)\s+(?P<age>\d{{1,3}})\s*(?P<unit>\w+)?", re.IGNORECASE),
-    re.compile(rf"\(\s*(?:aged?\s+)?(?P<age>\d{{1,3}})\s*(?P<unit>years?|y|months?)?\s*[,/]\s*{PEOPLE}\s*\)", re.IGNORECASE),
+    re.compile(
+        rf"\b{PEOPLE}\b[\s,]+(?:patient\s+)?(?:aged|age|of)\s+(?P<age>\d{{1,3}})\s*(?P<unit>\w+)?",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"\(\s*(?:aged?\s+)?(?P<age>\d{{1,3}})\s*(?P<unit>years?|y|months?)?\s*[,/]\s*{PEOPLE}\s*\)",
+        re.IGNORECASE,
+    ),
     re.compile(rf"\b{PEOPLE}\s*,\s*(?P<age>\d{{1,3}})\s*{UNIT}", re.IGNORECASE),
     re.compile(rf"\b(?P<age>\d{{1,3}})[\s-]*{UNIT}[\s-]*old\b(?P<sex>)", re.IGNORECASE),
 )
@@ -121,7 +138,9 @@ def groups(suggested: Sequence[Suggestion], texts: Sequence[str] = ()) -> tuple[
     members = [value.partition("/")[2].split("+") if "/" in value else [] for value in values]
     if not all(members):
         reason = "a picture of this paper names nobody: one group for the paper"
-        return tuple(s if s.value == paper else Suggestion(paper, 0.5, f"{s.reason}; {reason}") for s in suggested)
+        return tuple(
+            s if s.value == paper else Suggestion(paper, 0.5, f"{s.reason}; {reason}") for s in suggested
+        )
     parent = {name: name for names in members for name in names}
     for together in [*members, *_same_age(parent), *(pair for text in texts for pair in _apposed(text))]:
         known = [name for name in together if name in parent]
@@ -138,7 +157,9 @@ def _same_age(names: Iterable[str]) -> list[tuple[str, str]]:
     """A "person-28" may be any man or woman of 28."""
     listed = list(names)
     aged = [(name, name.partition("-")[2]) for name in listed if not name.startswith("patient-")]
-    return [(a, b) for a, age in aged if a.startswith("person-") for b, other in aged if age == other and a != b]
+    return [
+        (a, b) for a, age in aged if a.startswith("person-") for b, other in aged if age == other and a != b
+    ]
 
 
 def _root(parent: dict[str, str], name: str) -> str:

@@ -23,8 +23,13 @@ __all__ = ["Rule", "RulesBroken", "label_of", "read_rules"]
 
 BUILT_IN = Path(__file__).with_name("rules.toml")
 VALUES = ("COVID", "non-COVID", "uncertain", "nothing")
-GAPS = {"few": r"(?:[^\s.;]+\s+){0,3}?", "some": r"(?:[^\s.;]+\s+){0,8}?"}
+GAPS = {
+    "few": r"(?:[^\s.;]+\s+){0,3}?",
+    "some": r"(?:[^\s.;]+\s+){0,8}?",
+    "near": r"(?:(?!(?:patient|case|made|despite|with|in)s?\b)[^\s.;,]+\s+){0,3}?",
+}
 KEYS = {"name", "says", "confidence", "yields", "patterns"}
+DASHES = {ord(dash): "-" for dash in "\u2010\u2011\u2012\u2013\u2014\u2212"}
 FROM_MENTIONS = 0.8
 """Share of its confidence that a rule keeps when it spoke in a paragraph and not in the caption."""
 
@@ -83,12 +88,18 @@ def _rule(path: Path, number: int, entry: Mapping[str, Any], words: Mapping[str,
     where = f"rule {number} ({entry.get('name', 'without a name')})"
     unknown = sorted(set(entry) - KEYS)
     if unknown:
-        raise RulesBroken(f"{str(path)!r}: {where} has an unknown key {unknown[0]!r}; expected {sorted(KEYS)}")
+        raise RulesBroken(
+            f"{str(path)!r}: {where} has an unknown key {unknown[0]!r}; expected {sorted(KEYS)}"
+        )
     if entry.get("says") not in VALUES:
-        raise RulesBroken(f"{str(path)!r}: {where} says {entry.get('says')!r}; expected one of {list(VALUES)}")
+        raise RulesBroken(
+            f"{str(path)!r}: {where} says {entry.get('says')!r}; expected one of {list(VALUES)}"
+        )
     confidence = entry.get("confidence", 0.0)
     if not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
-        raise RulesBroken(f"{str(path)!r}: {where} has confidence {confidence!r}; expected a number in 0 to 1")
+        raise RulesBroken(
+            f"{str(path)!r}: {where} has confidence {confidence!r}; expected a number in 0 to 1"
+        )
     pattern = _joined(path, where, "patterns", entry.get("patterns"))
     for name, alternatives in {**words, **GAPS}.items():
         pattern = pattern.replace("{" + name + "}", alternatives)
@@ -96,7 +107,13 @@ def _rule(path: Path, number: int, entry: Mapping[str, Any], words: Mapping[str,
         compiled = re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE)
     except re.error as error:
         raise RulesBroken(f"{str(path)!r}: {where} has a pattern that cannot be compiled: {error}") from None
-    return Rule(str(entry.get("name", number)), entry["says"], float(confidence), entry.get("yields") is True, compiled)
+    return Rule(
+        str(entry.get("name", number)),
+        entry["says"],
+        float(confidence),
+        entry.get("yields") is True,
+        compiled,
+    )
 
 
 def label_of(
@@ -123,7 +140,9 @@ def _texts(panel: str, caption: str, mentions: Sequence[str]) -> Iterator[tuple[
         yield said.introduction, "introduction of the caption", 0.95
     yield caption, "caption", 0.95 if not said.parts else 0.8
     for paragraph in mentions:
-        citing = [s for s in re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph) if re.search(r"\bfig", s, re.IGNORECASE)]
+        citing = [
+            s for s in re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph) if re.search(r"\bfig", s, re.IGNORECASE)
+        ]
         yield " ".join(citing), "paragraph", FROM_MENTIONS
     for paragraph in mentions:
         yield paragraph, "paragraph", FROM_MENTIONS**2
@@ -131,7 +150,7 @@ def _texts(panel: str, caption: str, mentions: Sequence[str]) -> Iterator[tuple[
 
 def _said(text: str, rules: Sequence[Rule]) -> Suggestion | None:
     """What the rules find in one text, or None when none speaks."""
-    hits = _hits(" ".join(text.split()), rules)
+    hits = _hits(" ".join(text.translate(DASHES).split()), rules)
     firm = [hit for hit in hits if not hit.rule.yields] or hits
     if not firm:
         return None
@@ -145,7 +164,9 @@ def _said(text: str, rules: Sequence[Rule]) -> Suggestion | None:
     if spoken is None:
         return None
     doubt = 0.85 if uncertain else 1.0
-    return Suggestion(spoken.rule.says, spoken.rule.confidence * doubt, f"{spoken.rule.name}: {spoken.words!r}")
+    return Suggestion(
+        spoken.rule.says, spoken.rule.confidence * doubt, f"{spoken.rule.name}: {spoken.words!r}"
+    )
 
 
 def _surest(hits: Sequence[_Hit], says: str) -> _Hit | None:

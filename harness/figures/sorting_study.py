@@ -52,14 +52,19 @@ class Tally:
 
     def add(self, found: Sequence[Sequence[float]], there: Sequence[Sequence[float]], seconds: float) -> None:
         right = matched(found, there)
-        self.found, self.there, self.right = self.found + len(found), self.there + len(there), self.right + right
+        self.found, self.there, self.right = (
+            self.found + len(found),
+            self.there + len(there),
+            self.right + right,
+        )
         self.whole += right == len(found) == len(there)
         self.figures += 1
         self.seconds.append(seconds)
 
     def line(self, name: str) -> str:
         precision, recall = self.right / max(self.found, 1), self.right / max(self.there, 1)
-        return f"{name:14} precision {precision:.3f}  recall {recall:.3f}  without a mistake {self.whole} of {self.figures}"
+        whole = f"without a mistake {self.whole} of {self.figures}"
+        return f"{name:14} precision {precision:.3f}  recall {recall:.3f}  {whole}"
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
@@ -73,7 +78,9 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 def matched(found: Sequence[Sequence[float]], there: Sequence[Sequence[float]], least: float = IOU) -> int:
     """Boxes found that overlap one that is there by at least `least`, one to one, the best pairs first."""
-    pairs = sorted(((overlap(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(there)), reverse=True)
+    pairs = sorted(
+        ((overlap(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(there)), reverse=True
+    )
     left, right = set[int](), set[int]()
     for share, i, j in pairs:
         if share >= least and i not in left and j not in right:
@@ -102,7 +109,9 @@ def _synthetic(folders: Sequence[Path], count: int, seed: int) -> Iterator[str]:
 
 
 def _slices(folders: Sequence[Path], random: np.random.Generator, most: int = 250) -> list[Pixels]:
-    files = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in {".png", ".jpg", ".jpeg"})
+    files = sorted(
+        p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in {".png", ".jpg", ".jpeg"}
+    )
     if not files:
         raise DatasetMissing(f"no PNG or JPEG files below {[str(folder) for folder in folders]}")
     chosen = random.permutation(len(files))[:most]
@@ -130,9 +139,10 @@ def _figures(truth: Path, dpi: int = 250) -> Iterator[_Seen]:
                 box = pymupdf.Rect(figure["bbox"])
                 pixmap = page.get_pixmap(clip=box, dpi=dpi, alpha=False)
                 image = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.h, pixmap.w, pixmap.n)
-                near = box + (-15, -15, 15, 15)
+                near = pymupdf.Rect(box.x0 - 15, box.y0 - 15, box.x1 + 15, box.y1 + 15)
                 words = [w[:5] for w in page.get_text("words") if near.intersects(pymupdf.Rect(w[:4]))]
-                yield _Seen(Path(document["file"]).stem, image, tuple(box), tuple(words), figure)
+                place = (box.x0, box.y0, box.x1, box.y1)
+                yield _Seen(Path(document["file"]).stem, image, place, tuple(words), figure)
 
 
 def _real(truth: Path, cut: Path | None) -> Iterator[str]:
@@ -171,7 +181,8 @@ def _share(name: str, right: int, count: int) -> str:
     from harness.intervals import wilson
 
     low, high = wilson(right, count)
-    return f"CT or not by {name:8} {right} of {count} figures, {right / count:.3f} (95 % Wilson {low:.3f} to {high:.3f})"
+    interval = f"95 % Wilson {low:.3f} to {high:.3f}"
+    return f"CT or not by {name:8} {right} of {count} figures, {right / count:.3f} ({interval})"
 
 
 def _pixels(image: Pixels, panel: Panel) -> Pixels:

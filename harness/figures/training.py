@@ -48,7 +48,9 @@ class Evaluation(dict[str, tuple[int, int]]):
 def rows(ct: Sequence[Path], other: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Features and truth of all training pictures, each changed at random by a fixed seed."""
     generator = np.random.default_rng(0)
-    found = [(features(_varied(p, generator, medical=True)), True) for folder in ct for p in _pictures(folder)]
+    found = [
+        (features(_varied(p, generator, medical=True)), True) for folder in ct for p in _pictures(folder)
+    ]
     found += [(features(_varied(p, generator)), False) for folder in other for p in _pictures(folder)]
     for kind in KINDS:
         made = (lookalike(kind, generator) for _ in range(OF_A_KIND))
@@ -63,7 +65,9 @@ def _pictures(folder: Path) -> Iterator[Pixels]:
         key=lambda path: path.relative_to(folder).as_posix(),
     )
     if not files:
-        raise DatasetMissing(f"no pictures in {str(folder)!r}; expected PNG, JPEG, TIFF or BMP files below it")
+        raise DatasetMissing(
+            f"no pictures in {str(folder)!r}; expected PNG, JPEG, TIFF or BMP files below it"
+        )
     random.Random(0).shuffle(files)
     for path in files[:MOST]:
         with Image.open(path) as image:
@@ -75,8 +79,8 @@ def _varied(picture: Pixels, generator: np.random.Generator, *, medical: bool = 
     if generator.random() < 0.5:
         picture = _part(picture, generator)
     if generator.random() < 0.3:
-        scale = (picture / 255.0) ** generator.uniform(0.6, 1.6)
-        picture = np.asarray(scale * 255, np.uint8)
+        bright = (picture / 255.0) ** generator.uniform(0.6, 1.6)
+        picture = np.asarray(bright * 255, np.uint8)
     if medical:
         picture = _marked(picture, generator)
     return picture
@@ -103,7 +107,7 @@ def _marked(picture: Pixels, generator: np.random.Generator) -> Pixels:
         x, y = (int(generator.integers(0, n)) for n in image.size)
         colour = tuple(int(v) for v in generator.choice([0, 255], size=3))
         draw.line((x, y, x + side, y + side), fill=colour, width=max(side // 5, 1))
-    noisy = np.asarray(image, np.float32)
+    noisy = np.asarray(image, np.float64)
     if generator.random() < 0.6:
         noisy = noisy + generator.normal(scale=generator.uniform(0.3, 2.5), size=(1, 1, 3))
     return np.asarray(np.clip(noisy, 0, 255), np.uint8)
@@ -162,7 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(about + "\n")
         if options.papers:
             print_ = sys.stdout.write
-            print_(_report(evaluated(base, options.papers, leave_one_out=False), "no paper trained on") + "\n")
+            print_(
+                _report(evaluated(base, options.papers, leave_one_out=False), "no paper trained on") + "\n"
+            )
         if options.papers and options.leave_one_out:
             print_(_report(evaluated(base, options.papers, leave_one_out=True), "one paper left out") + "\n")
         if options.out:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from made_papers import Paper
 
 from harness.data.phantom.patients import Patient, patients
 from harness.data.phantom.slices import render
-from made_papers import Paper
 
 GUTTER = 6
 
@@ -22,7 +22,9 @@ def demo_paper(path: Path, seed: int, covid: bool = True, doi: str = "") -> Path
     if doi:
         paper.words(60, 76, f"https://doi.org/{doi}", 8)
     paper.text((60, 80, 440, 130))
-    paper.image((80, 150, 420, 490), _grid([_slice(first, 0), _slice(first, 2), _slice(second, 0), _slice(second, 2)]))
+    paper.image(
+        (80, 150, 420, 490), _grid([_slice(first, 0), _slice(first, 2), _slice(second, 0), _slice(second, 2)])
+    )
     paper.caption(60, 510, "Figure 1.", _first(covid), wide=380).text((60, 560, 440, 660))
     paper.next_page().text((60, 60, 440, 120), "As Figure 2 shows, the third patient had little to see. " * 8)
     paper.image((130, 150, 370, 390), _slice(third, 1))

@@ -80,7 +80,11 @@ def record(paper: Made, sha256: str) -> dict[str, Any]:
             "text": panel.text,
             "ct": {"value": panel.ct, "confidence": 0.9, "reason": "picture 0.90"},
             "label": {"value": panel.label, "confidence": 0.8, "reason": "caption: 'COVID-19'"},
-            "patient": {"value": "/".join(filter(None, [paper.group, panel.patient])), "confidence": 0.9, "reason": "r"},
+            "patient": {
+                "value": "/".join(filter(None, [paper.group, panel.patient])),
+                "confidence": 0.9,
+                "reason": "r",
+            },
         }
         for n, panel in enumerate(paper.panels)
     ]

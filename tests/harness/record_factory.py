@@ -127,7 +127,7 @@ def on_disk(record: MadeRecord, runs: Path) -> Record:
     frame, classes = record.frame, record.manifest["dataset"].get("classes", [])
     if record.manifest["status"] == "failed":
         return write_record(runs, record.key, record.manifest)
-    predictions = Predictions(
-        list(frame["id"]), list(frame["label"]), list(frame["group"]), classes, frame[classes].to_numpy()
-    )
+    sources = list(frame["source"]) if "source" in frame else None
+    ids, labels, groups = (list(frame[name]) for name in ("id", "label", "group"))
+    predictions = Predictions(ids, labels, groups, classes, frame[classes].to_numpy(), sources)
     return write_record(runs, record.key, record.manifest, predictions)

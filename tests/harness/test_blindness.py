@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from toys import make_dataset
+from two_datasets import light_and_night
 
 from harness.budgets import Budget
 from harness.counters import since, snapshot
 from harness.data.dataset import Dataset, open_dataset
+from harness.data.joined import Joined, join
 from harness.errors import SealedPart
 from harness.execution import Material, run_model
 from harness.journals import Shelf
-from harness.protocols import make_splits
+from harness.protocols import make_splits, splits_of
 from harness.runs import material_of
 from harness.types import Sample, Split
 
@@ -119,6 +121,53 @@ def test_a_test_label_that_is_anywhere_is_found(
 ) -> None:
     vars(material.store)["_somewhere"] = leak(dataset, dataset.rows(split.test))
     assert told(material, dataset, split)
+
+
+@pytest.fixture
+def joined(dataset: Dataset, tmp_path: Path) -> Joined:
+    ours = dataset.card.model_copy(update={"shared_classes": {"dark": "low", "bright": "high"}})
+    return join(replace(dataset, card=ours), open_dataset(str(light_and_night(tmp_path))))
+
+
+def test_no_label_of_another_dataset_that_is_tested_is_anywhere_in_the_material(joined: Joined) -> None:
+    (split,) = splits_of(joined, "external:other-ct")
+    material = material_of(joined, split, device="cpu", seed=0)
+    learned = {*split.train, *split.val}
+    found = [thing for thing in reachable(material, set()) if isinstance(thing, Dataset)]
+    ids = [{sample.id for sample in thing.samples} for thing in found]
+    assert {sample.id for sample in joined.away.samples} in ids  # the walk gets as far as both caches
+    assert {sample.id for sample in joined.home.samples} in ids
+    for sample in (sample for thing in found for sample in thing.samples):
+        assert (sample.label == -1) == (sample.id not in learned)
+    assert told(material, joined.away, split) == []
+    assert told(material, joined, split) == []
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda joined: joined,
+        lambda joined: joined.away,
+        lambda joined: joined.away.labels.tolist(),
+        lambda joined: joined.labels,
+    ],
+)
+def test_a_label_of_another_dataset_that_is_anywhere_is_found(
+    joined: Joined, leak: Callable[[Joined], Any]
+) -> None:
+    (split,) = splits_of(joined, "external:other-ct")
+    material = material_of(joined, split, device="cpu", seed=0)
+    assert material.elsewhere is not None
+    vars(material.elsewhere.store)["_somewhere"] = leak(joined)
+    assert told(material, joined.away, split) + told(material, joined, split)
+
+
+def test_hiding_labels_of_two_datasets_hides_them_in_each(joined: Joined) -> None:
+    (split,) = splits_of(joined, "external:other-ct")
+    blind = joined.hiding(split.test)
+    assert told(blind, joined, split) == []
+    assert told(blind, joined.away, split) == []
+    assert blind.content == joined.content
 
 
 def test_hiding_labels_keeps_the_content_and_the_dataset_itself(dataset: Dataset, split: Split) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,13 @@ def tables_of(markdown: str) -> list[list[list[str]]]:
 
 def check_latex(text: str) -> None:
     """Raise unless braces and environments are balanced, rows are full and nothing special is bare."""
-    text = re.sub(r"^%.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^%.*\n", "", text.removeprefix(board_latex.HEAD), flags=re.MULTILINE)
+    text = text.replace("\\boardtable{%\n", "\\boardtable{\n")
     commands = set(re.findall(r"\\([A-Za-z]+)", text))
     assert commands <= {
         *("begin", "end", "centering", "footnotesize", "setlength", "tabcolsep", "caption", "toprule"),
         *("midrule", "bottomrule", "par", "raggedright", "pm", "ifdefined", "Umathchar", "else", "fi"),
+        *("boardtable", "label", "ref", "hspace", "smallskip"),
         *("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"),
     }
     opened = []
@@ -79,7 +82,7 @@ def check_latex(text: str) -> None:
         else:
             assert opened.pop() == name
     assert opened == []
-    bare = re.sub(r"\\[\\&%$#_{}]|\$\\pm\$", "", text)
+    bare = re.sub(r"\\[\\&%$#_{}]|\$\\pm\$|Table~", "", text)
     assert not re.search(r"[%#_^~$]", bare)
     depth = 0
     for character in re.sub(r"\\[{}]", "", text):
@@ -133,9 +136,9 @@ def test_a_name_never_leaves_the_folder(tmp_path, name):
 
 def test_markdown_tables_keep_their_columns_whatever_the_names(tmp_path):
     markdown = written(tmp_path, *nasty_records())[".md"]
-    ranks, others = tables_of(markdown)
-    assert [{len(row) for row in table} for table in (ranks, others)] == [{9}, {6}]
-    assert [len(ranks), len(others)] == [2 + 3, 2 + 2]
+    tables = tables_of(markdown)
+    assert [{len(row) for row in table} for table in tables] == [{6}, {5}, {2}, {5}, {5}, {4}]
+    assert [len(table) for table in tables] == [2 + 3, *[2 + 2] * 5]
 
 
 def test_nothing_in_a_name_becomes_markdown(tmp_path):
@@ -147,13 +150,17 @@ def test_nothing_in_a_name_becomes_markdown(tmp_path):
     assert [line for line in markdown.splitlines() if line.startswith("#")][1:] == [
         f"## Recipe {board_markdown.escaped(NASTY)}",
         "### Other metrics",
+        "### Probabilities",
+        "### Worst group",
+        "### Calibration",
+        "### What it took",
     ]
 
 
 def test_a_huge_note_is_cut_in_the_tables_and_whole_in_the_json(tmp_path):
     texts = written(tmp_path, *nasty_records())
     assert len(texts[".md"]) < 10_000
-    assert len(texts[".tex"]) < 10_000
+    assert len(texts[".tex"]) < 13_000
     assert "long " * 20_000 in texts[".json"]
 
 
@@ -191,6 +198,20 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_long_table_goes_on_on_another_page_and_no_row_leaves_its_interval(tmp_path):
+    (tmp_path / "published" / "made").mkdir(parents=True)
+    (tmp_path / "published" / "made" / "published.toml").write_text(PUBLISHED)
+    records = [record_of(GOOD, model__label=f"model {number:02d}") for number in range(30)]
+    text = written(tmp_path, *records)[".tex"]
+    check_latex(text)
+    beside = text[text.index("beside Table 1.") :]
+    bodies = re.findall(r"\\midrule\n(.*?)\\bottomrule", beside, flags=re.DOTALL)
+    assert [len(body.splitlines()) for body in bodies] == [47, 20]  # 7 lines, then 20 models of two
+    assert "The same table, part 2 of 2." in beside
+    assert bodies[1].startswith("model 20 & ")
+    assert beside.count(r"\caption{") == 0  # its caption is before it, and the only one
 
 
 @given(st.text(max_size=40))
@@ -280,19 +301,50 @@ def compared(tmp_path):
     return written(tmp_path, record_of(GOOD, model__label="resnet"), record_of(BETTER))[".md"]
 
 
-def test_a_difference_stands_beside_ours_to_the_digits_that_were_printed(compared):
+def test_each_published_row_is_followed_by_ours_with_interval_difference_and_verdict(compared):
     table = tables_of(compared)[-1]
-    assert [row[:3] for row in table[2:]] == [
-        ["Net", "", "90.00"],
-        ["", "resnet, quick", "90.00 (+0.00)"],
-        ["", "95 % interval", "[76.9, 96.0]"],
-        ["Other", "", "50"],
-        ["", "not run", "-"],
-        ["-", "svm, quick", "95.00"],
-        ["", "95 % interval", "[83.5, 98.6]"],
+    assert [row[:2] for row in table[2:]] == [
+        ["Net, published", "90.00"],
+        ["resnet", "90.00"],
+        ["- 95 % interval", "[76.9, 96.0]"],
+        ["- ours minus published", "+0.00"],
+        ["- verdict", "REPRODUCED"],
+        ["Other, published", "50"],
+        ["not run", "-"],
+        ["- verdict", "NOT RUN"],
+        ["no published row", "-"],
+        ["svm", "95.00"],
+        ["- 95 % interval", "[83.5, 98.6]"],
     ]
-    assert table[3][5] == "90.00 (-1.50)"
-    assert table[3][3] == "90.00"
+    of_f1 = [row[4] for row in table[2:7]]
+    assert [of_f1[0], of_f1[1], of_f1[3], of_f1[4]] == ["91.50", "90.00", "-1.50", "WITHIN"]
+    assert [row[2] for row in table[2:7]][-2:] == ["-", "-"]  # no precision was published
+
+
+def test_a_row_whose_possibility_was_looked_into_says_so(tmp_path):
+    (tmp_path / "published" / "made").mkdir(parents=True)
+    (tmp_path / "published" / "made" / "published.toml").write_text(PUBLISHED)
+    published = load_published(tmp_path / "published")
+    (board,) = build_boards([record_of(GOOD, model__label="resnet")], published)
+    possible = {"Net": "impossible on this test part", "Other": "possible"}
+    (comparison,) = board.comparisons
+    judged = replace(board, comparisons=(replace(comparison, possible=possible),))
+    markdown = board_markdown.page(judged)
+    names = [row[0] for row in tables_of(markdown)[-1]]
+    assert names[2:4] == ["Net, published", "- as printed: impossible"]
+    assert "- as printed: possible" in names
+    assert "1. impossible on this test part" in markdown
+
+
+def test_a_cell_that_is_not_judged_says_why(tmp_path):
+    (tmp_path / "published" / "made").mkdir(parents=True)
+    unknown = PUBLISHED.replace('reading = { positive = "non-COVID", auc = "hard-labels" }\n', "")
+    (tmp_path / "published" / "made" / "published.toml").write_text(unknown)
+    markdown = written(tmp_path, record_of(GOOD, model__label="resnet"))[".md"]
+    table = tables_of(markdown)[-1]
+    (verdict,) = (row for row in table[:7] if row[0] == "- verdict")
+    assert verdict == ["- verdict", "REPRODUCED", "-", "-", "NOT RUN", "NOT RUN", "1"]
+    assert "1. how it was computed is not known" in markdown
 
 
 def test_the_reading_of_a_comparison_stands_above_it_beside_our_own(compared):
@@ -312,19 +364,19 @@ def test_what_is_not_comparable_is_shown_as_such(compared):
 
 def test_rows_without_a_rank_say_so_in_its_place(tmp_path):
     records = [record_of(GOOD), record_of(COIN, model__label="coin"), failed_record(model__label="f")]
-    table, _ = tables_of(written(tmp_path, *records)[".md"])
+    table = tables_of(written(tmp_path, *records)[".md"])[0]
     assert [row[:2] for row in table[2:]] == [["1", "svm"], ["under-trained", "coin"], ["failed", "f"]]
 
 
 def test_a_row_from_scratch_says_so_in_its_name(tmp_path):
     weights = [{"network": "vgg16", "sha256": None, "reason": "no network"}]
-    table, _ = tables_of(written(tmp_path, record_of(GOOD, model__label="vgg16", weights=weights))[".md"])
+    table = tables_of(written(tmp_path, record_of(GOOD, model__label="vgg16", weights=weights))[".md"])[0]
     assert table[2][1] == "vgg16, from scratch"
 
 
 def test_several_seeds_show_their_deviation_apart_from_the_interval(tmp_path):
     records = [record_of(GOOD, seed=0), record_of(BETTER, seed=1)]
-    ranks, _, seeds = tables_of(written(tmp_path, *records)[".md"])
+    ranks, *_, seeds = tables_of(written(tmp_path, *records)[".md"])
     assert ranks[2][2].startswith("92.50 [")
     assert seeds[0][:2] == ["Method", "Accuracy"]
     assert seeds[2][:2] == ["svm", "3.54"]
@@ -336,7 +388,7 @@ def test_one_seed_has_no_table_of_deviations(tmp_path):
 
 def test_every_number_stands_with_its_interval(tmp_path):
     """Wilson (1927) of 36 of 40 and of 18 of 20, by hand: .7695 to .9604 and .6990 to .9721."""
-    ranks, others = tables_of(written(tmp_path, record_of(GOOD))[".md"])
+    ranks, others = tables_of(written(tmp_path, record_of(GOOD))[".md"])[:2]
     assert ranks[2][4] == "90.00 [76.9, 96.0]"
     assert others[0][:4] == ["Method", "Precision", "Recall", "Spec."]
     assert others[2][2:4] == ["90.00 [69.9, 97.2]"] * 2

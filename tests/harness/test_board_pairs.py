@@ -155,3 +155,57 @@ def test_the_smallest_difference_is_of_the_median_pair():
     smallest = found.smallest("f1")
     assert smallest.alone == pytest.approx((1.959964 + 0.841621) * 0.05, rel=1e-5)
     assert smallest.adjusted == pytest.approx((2.241403 + 0.841621) * 0.05, rel=1e-5)
+
+
+SAME = [[34, 6], [5, 35]]
+
+
+@pytest.mark.parametrize("groups", [None, PATIENTS])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_models_with_the_same_predictions_have_p_1_and_share_a_rank(groups, seeds):
+    records = [
+        record_of(SAME, groups, model__label=name, seed=seed) for name in "ab" for seed in range(seeds)
+    ]
+    found = pairs(*records)
+    (pair,) = found.pairs
+    assert {(test.difference, test.p) for test in pair.tests.values()} == {(0.0, 1.0)}
+    assert set(pair.adjusted.values()) == {1.0}
+    assert [found.rank(name, "f1") for name in "ab"] == [1, 1]
+    assert found.smallest("f1") is None
+
+
+def test_models_with_the_same_predictions_in_every_fold_have_p_1():
+    (pair,) = pairs(*folds("a", GOOD, FAIR, BETTER), *folds("b", GOOD, FAIR, BETTER)).pairs
+    assert {(test.difference, test.p) for test in pair.tests.values()} == {(0.0, 1.0)}
+
+
+def test_a_copy_of_a_model_takes_no_part_in_the_median_of_the_smallest_difference():
+    two = pairs(record_of(GOOD, model__label="a"), record_of(FAIR, model__label="b"))
+    copied = pairs(*(record_of(c, model__label=n) for n, c in {"a": GOOD, "b": FAIR, "c": FAIR}.items()))
+    assert copied.smallest("accuracy").alone == pytest.approx(two.smallest("accuracy").alone)
+
+
+def test_the_single_patient_of_a_class_leaves_every_pair_untested_with_the_reason():
+    groups = ["the one"] * 40 + [f"patient {row // 4}" for row in range(40)]
+    records = [record_of(c, groups, model__label=name) for name, c in {"a": GOOD, "b": FAIR}.items()]
+    found = pairs(*records)
+    (pair,) = found.pairs
+    assert {(test.p, test.reason) for test in pair.tests.values()} == {(None, "one class has a single unit")}
+    assert [found.rank(name, "f1") for name in "ab"] == [1, 1]
+    assert found.smallest("f1") is None
+
+
+def test_the_only_image_of_a_class_has_neither_delongs_test_nor_a_number_in_its_place():
+    (pair,) = pairs(
+        record_of([[1, 0], [4, 36]], model__label="a"), record_of([[0, 1], [2, 38]], model__label="b")
+    ).pairs
+    assert pair.tests["auc"].p is None
+    assert pair.tests["accuracy"].p is not None
+
+
+def test_probabilities_that_are_all_alike_are_a_tie_and_no_error():
+    records = [record_of(GOOD, model__label="a"), record_of(FAIR, model__label="b")]
+    records[1].frame[["COVID", "non-COVID"]] = 0.5
+    (pair,) = pairs(*records).pairs
+    assert pair.tests["auc"].difference == pytest.approx(0.9 - 0.5)
+    assert pair.tests["auc"].p < 1e-6

@@ -183,7 +183,8 @@ def test_the_index_names_the_best_row_of_each_board_and_links_it():
         {},
     )
     lines = index(boards).splitlines()
-    assert "[a b, official](a-b/official.md)" in lines[4]
+    assert "[a b, official][1]" in lines[4]
+    assert "[1]: a-b/official.md" in lines
     assert "xdnn" in lines[4]
     assert "95.00" in lines[4]
     assert "none ranked" in lines[5]

@@ -56,6 +56,19 @@ def without(key: str) -> str:
             GOOD + "[fetch]\nkind='url'\nstrip = -1\n",
             "key 'fetch.strip' is -1, expected how many leading folders",
         ),
+        (
+            GOOD + "[shared_classes]\nother = 'x'\n",
+            "key 'shared_classes' is wrong: 'other' is none of the classes; write one of",
+        ),
+        (
+            GOOD + "[shared_classes]\ndark = 'x'\nbright = 'x'\n",
+            "['dark', 'bright'] all have the shared name 'x'; classes are not merged, so give each its own",
+        ),
+        (GOOD + "[shared_classes]\ndark = ' x'\n", "' x' has spaces at its ends"),
+        (
+            GOOD + "[shared_classes]\ndark = ''\n",
+            "key 'shared_classes.dark' is '', expected a table: the name",
+        ),
         (GOOD + "[window]\nwidth = 0\n", "key 'window.width' is 0, expected the width of the window in HU"),
         (GOOD + "[window]\nlevel = nan\n", "key 'window.level' is nan, expected the middle of the window"),
         (GOOD.replace('"squares"', '"../squares"'), "key 'name' is '../squares', expected a short name"),

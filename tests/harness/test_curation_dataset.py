@@ -62,7 +62,8 @@ def test_without_a_labelled_slice_nothing_is_written_and_the_numbers_say_why(tmp
     folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1, None), Panel(2, ct="other")]))
     with pytest.raises(DataError, match=r"1 CT without a label, 1 no CT.*harness figures review"):
         write_dataset(folder)
-    assert not (folder / "card.toml").exists() and not (folder / "images").exists()
+    assert not (folder / "card.toml").exists()
+    assert not (folder / "images").exists()
 
 
 def test_images_are_named_after_the_doi_page_object_and_panel(tmp_path: Path) -> None:
@@ -83,14 +84,32 @@ def test_rejecting_a_panel_does_not_rename_the_others(tmp_path: Path) -> None:
 
 
 HOSTILE = [
-    "../../../etc/passwd.pdf", "..\\..\\x.pdf", "=cmd|' /C calc'!A0.pdf", "a\nb\0c.pdf".replace("\0", ""), "x" * 300 + ".pdf",
-    "\u202egnp.exe.pdf", "con.pdf", ".hidden.pdf", "-rf.pdf", "%2e%2e%2f.pdf", "\U0001f9a0.pdf", "café.pdf", '"; rm -rf "$HOME".pdf', "a,b;c\td.pdf",
-]  # fmt: skip
+    "../../../etc/passwd.pdf",
+    "..\\..\\x.pdf",
+    "=cmd|' /C calc'!A0.pdf",
+    "a\nb.pdf",
+    "x" * 300 + ".pdf",
+    "\u202egnp.exe.pdf",
+    "con.pdf",
+    ".hidden.pdf",
+    "-rf.pdf",
+    "%2e%2e%2f.pdf",
+    "\U0001f9a0.pdf",
+    "café.pdf",
+    '"; rm -rf "$HOME".pdf',
+    "a,b;c\td.pdf",
+]
 
 
 def test_hostile_names_stay_inside_the_folder_and_harmless_in_a_spreadsheet(tmp_path: Path) -> None:
     made = [
-        Made(name, [Panel(10 + k, "COVID" if k % 2 else "non-COVID")], title=name, doi=f"10.1/{name}" if k % 3 == 0 else "", caption=f"={name}")
+        Made(
+            name,
+            [Panel(10 + k, "COVID" if k % 2 else "non-COVID")],
+            title=name,
+            doi=f"10.1/{name}" if k % 3 == 0 else "",
+            caption=f"={name}",
+        )
         for k, name in enumerate(HOSTILE)
     ]
     folder = collection(tmp_path / "my-ct", *made)
@@ -99,17 +118,31 @@ def test_hostile_names_stay_inside_the_folder_and_harmless_in_a_spreadsheet(tmp_
     images = [path.name for path in (folder / "images").iterdir()]
     assert len(images) == len(HOSTILE)
     for name in images:
-        assert len(name) < 130 and name.isascii() and name.isprintable() and name[0].isalnum()
+        assert len(name) < 130
+        assert name.isascii()
+        assert name.isprintable()
+        assert name[0].isalnum()
     for row in rows(folder) + rows(folder, "provenance.csv"):
         for value in row.values():
-            assert value.isprintable() and value[:1] not in ("=", "+", "@", "-"), value
+            assert value.isprintable()
+            assert value[:1] not in ("=", "+", "@", "-"), value
     assert len(open_dataset(str(folder / "card.toml")).samples) == len(HOSTILE)
 
 
 @pytest.mark.parametrize(
     ("text", "cell"),
-    [("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@x", "'@x"), ("\t=1", "'=1"), ("\r\n=1", "'=1"), ("\0=1", "'=1"), ("a=1", "a=1"), (" ", "")],
-)  # fmt: skip
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@x", "'@x"),
+        ("\t=1", "'=1"),
+        ("\r\n=1", "'=1"),
+        ("\0=1", "'=1"),
+        ("a=1", "a=1"),
+        (" ", ""),
+    ],
+)
 def test_no_cell_is_a_formula(text: str, cell: str) -> None:
     assert safe_cell(text) == cell
 
@@ -135,7 +168,8 @@ def test_no_group_is_in_two_parts_and_both_classes_are_in_each(tmp_path: Path) -
 def test_too_few_groups_leave_the_split_out_and_say_so(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", *several(2), *several(2, "non-COVID", 100))
     written = write_dataset(folder)
-    assert written.parts == {} and {row["split"] for row in rows(folder)} == {""}
+    assert written.parts == {}
+    assert {row["split"] for row in rows(folder)} == {""}
     assert "no split: 4 groups are too few for a train, val and test part" in " ".join(written.remarks)
     assert any("There is no split" in problem for problem in load_card(folder / "card.toml").known_problems)
 
@@ -170,14 +204,44 @@ def test_one_picture_in_two_papers_is_there_once_and_joins_their_groups(tmp_path
 
 
 def test_provenance_says_where_each_image_is_from_and_how_it_was_decided(tmp_path: Path) -> None:
-    paper = Made("x.pdf", [Panel(1, letter="a", text="On day 1."), Panel(2)], doi="10.1/abc", title="A title", caption="Figure 1. Two\nslices.")
+    paper = Made(
+        "x.pdf",
+        [Panel(1, letter="a", text="On day 1."), Panel(2)],
+        doi="10.1/abc",
+        title="A title",
+        caption="Figure 1. Two\nslices.",
+    )
     folder = collection(tmp_path / "my-ct", paper)
     decide(folder, ("label", candidates(folder)[0].id, "non-COVID"))
     write_dataset(folder)
     first, second = rows(folder, "provenance.csv")
-    said = {key: first[key] for key in ("label", "caption", "letter", "panel_text", "pdf", "page", "object", "doi", "title", "decided")}
-    assert said == {"label": "non-COVID", "caption": "Figure 1. Two slices.", "letter": "a", "panel_text": "On day 1.", "pdf": "x.pdf",
-                    "page": "6", "object": "52", "doi": "10.1/abc", "title": "A title", "decided": "relabelled"}  # fmt: skip
+    said = {
+        key: first[key]
+        for key in (
+            "label",
+            "caption",
+            "letter",
+            "panel_text",
+            "pdf",
+            "page",
+            "object",
+            "doi",
+            "title",
+            "decided",
+        )
+    }
+    assert said == {
+        "label": "non-COVID",
+        "caption": "Figure 1. Two slices.",
+        "letter": "a",
+        "panel_text": "On day 1.",
+        "pdf": "x.pdf",
+        "page": "6",
+        "object": "52",
+        "doi": "10.1/abc",
+        "title": "A title",
+        "decided": "relabelled",
+    }
     assert (first["box"], second["decided"]) == ("100.0 100.0 140.0 140.0", "suggested")
     assert len(first["pdf_sha256"]) == 64
 
@@ -228,7 +292,9 @@ def test_the_same_collection_gives_the_same_bytes(tmp_path: Path) -> None:
     for name, order in (("one", made), ("two", made[::-1])):
         folder = collection(tmp_path / name / "my-ct", *order)
         write_dataset(folder)
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "documents" not in path.parts]
+        files = [
+            path for path in sorted(folder.rglob("*")) if path.is_file() and "documents" not in path.parts
+        ]
         written.append([(path.name, path.read_bytes()) for path in files])
     assert written[0] == written[1]
 
@@ -237,7 +303,12 @@ def test_the_written_pixels_are_those_of_the_box(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(7), Panel(9)]))
     write_dataset(folder)
     with Image.open(folder / "images" / "a-p6-52%1.png") as image:
-        assert (image.size, image.mode, image.getpixel((0, 0)), image.getpixel((15, 15))) == ((40, 40), "L", 9, 246)
+        assert (image.size, image.mode, image.getpixel((0, 0)), image.getpixel((15, 15))) == (
+            (40, 40),
+            "L",
+            9,
+            246,
+        )
 
 
 def test_failed_papers_are_kept_apart(tmp_path: Path) -> None:

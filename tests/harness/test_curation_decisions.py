@@ -38,7 +38,9 @@ def test_what_is_added_is_there_for_the_next_reader_at_once(tmp_path: Path) -> N
     file.close()
 
 
-@pytest.mark.parametrize("torn", [b'{"number": 2, "act', b"{", b'{"number": 2, "action": "accept", "target": "b"}', b"\0\0\0\n"])
+@pytest.mark.parametrize(
+    "torn", [b'{"number": 2, "act', b"{", b'{"number": 2, "action": "accept", "target": "b"}', b"\0\0\0\n"]
+)
 def test_a_last_line_that_a_crash_cut_off_is_left_out_and_overwritten(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "d.jsonl"
     first = b'{"number": 1, "action": "accept", "target": "a"}\n'
@@ -51,7 +53,14 @@ def test_a_last_line_that_a_crash_cut_off_is_left_out_and_overwritten(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "line", [b"nonsense", b"[]", b'{"number": 1, "action": "delete", "target": "a"}', b'{"number": 7, "action": "accept", "target": "a"}', b"[" * 50000]
+    "line",
+    [
+        b"nonsense",
+        b"[]",
+        b'{"number": 1, "action": "delete", "target": "a"}',
+        b'{"number": 7, "action": "accept", "target": "a"}',
+        b"[" * 50000,
+    ],
 )
 def test_a_damaged_line_before_the_last_is_an_error_that_names_it(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "d.jsonl"
@@ -60,7 +69,9 @@ def test_a_damaged_line_before_the_last_is_an_error_that_names_it(tmp_path: Path
         read_events(path)
 
 
-def test_a_decision_that_the_disk_does_not_take_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_that_the_disk_does_not_take_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = EventFile(tmp_path / "d.jsonl")
     file.add("accept", "a")
     monkeypatch.setattr(os, "write", lambda *_: 5)
@@ -106,14 +117,19 @@ def test_splitting_puts_the_parts_where_the_whole_was(four: tuple[Candidate, ...
     found = standing(four, ("split", four[1].id, [[40, 0, 60, 40], [60, 0, 80, 40]]))
     boxes = [one.candidate.pixels for one in found.by_id.values()]
     assert boxes == [(0, 0, 40, 40), (40, 0, 60, 40), (60, 0, 80, 40), (80, 0, 120, 40), (120, 0, 160, 40)]
-    assert list(found.by_id.values())[1].candidate.box == (140, 100, 160, 140)  # points: 40 pixels are 40 points
+    assert list(found.by_id.values())[1].candidate.box == (
+        140,
+        100,
+        160,
+        140,
+    )  # points: 40 pixels are 40 points
     assert list(found.by_id.values())[1].candidate.label == four[1].label
 
 
 def test_merging_makes_one_of_two_and_undoing_brings_both_back(four: tuple[Candidate, ...]) -> None:
     merged = ("merge", four[0].id, four[1].id)
     found = standing(four, merged)
-    assert [one.candidate.pixels for one in found.by_id.values()][0] == (0, 0, 80, 40)
+    assert next(one.candidate.pixels for one in found.by_id.values()) == (0, 0, 80, 40)
     assert len(found.by_id) == 3
     assert list(standing(four, merged, ("undo", "1")).by_id) == [one.id for one in four]
 
@@ -128,12 +144,25 @@ def test_splitting_and_merging_the_parts_gives_the_picture_back(four: tuple[Cand
 @pytest.mark.parametrize(
     "boxes",
     [
-        None, [], [[0, 0, 40, 40]], [[0, 0, 20, 40], [0, 0, 20, 40]], [[0, 0, 20, 40], [20, 0, 41, 40]], [[-1, 0, 20, 40], [20, 0, 40, 40]],
-        [[0, 0, 20, 40], [20, 0, 27, 40]], [[0, 0, 20.0, 40], [20, 0, 40, 40]], [[0, 0, True, 40], [20, 0, 40, 40]], [["0", 0, 20, 40], [20, 0, 40, 40]],
-        [[20, 0, 0, 40], [20, 0, 40, 40]], [[0, 0, 20, 40]] * 65, "split", [[0, 0, 20], [20, 0, 40, 40]],
+        None,
+        [],
+        [[0, 0, 40, 40]],
+        [[0, 0, 20, 40], [0, 0, 20, 40]],
+        [[0, 0, 20, 40], [20, 0, 41, 40]],
+        [[-1, 0, 20, 40], [20, 0, 40, 40]],
+        [[0, 0, 20, 40], [20, 0, 27, 40]],
+        [[0, 0, 20.0, 40], [20, 0, 40, 40]],
+        [[0, 0, True, 40], [20, 0, 40, 40]],
+        [["0", 0, 20, 40], [20, 0, 40, 40]],
+        [[20, 0, 0, 40], [20, 0, 40, 40]],
+        [[0, 0, 20, 40]] * 65,
+        "split",
+        [[0, 0, 20], [20, 0, 40, 40]],
     ],
-)  # fmt: skip
-def test_boxes_that_are_no_parts_are_refused_and_change_nothing(four: tuple[Candidate, ...], boxes: object) -> None:
+)
+def test_boxes_that_are_no_parts_are_refused_and_change_nothing(
+    four: tuple[Candidate, ...], boxes: object
+) -> None:
     found = standing(four)
     before = dict(found.by_id)
     with pytest.raises(NotPossible):
@@ -153,9 +182,17 @@ def test_decisions_on_pictures_that_are_gone_are_counted(four: tuple[Candidate, 
 
 @pytest.mark.parametrize(
     ("typed", "name"),
-    [("Patient 3", "patient-3"), (" Case  2b ", "case-2b"), ("../../etc", "etc"), ("=cmd|' /C calc'", "cmd-c-calc"),
-     ("", None), ("--", None), ("é\0\n3", "é-3"), ("x" * 900, "x" * 60)],
-)  # fmt: skip
+    [
+        ("Patient 3", "patient-3"),
+        (" Case  2b ", "case-2b"),
+        ("../../etc", "etc"),
+        ("=cmd|' /C calc'", "cmd-c-calc"),
+        ("", None),
+        ("--", None),
+        ("é\0\n3", "é-3"),
+        ("x" * 900, "x" * 60),
+    ],
+)
 def test_a_patients_name_is_plain(typed: str, name: str | None) -> None:
     assert patient_name(typed) == name
 
@@ -166,7 +203,9 @@ def test_a_patients_name_is_a_short_text(typed: object) -> None:
         patient_name(typed)
 
 
-choice = st.tuples(st.sampled_from(["accept", "reject", "label", "patient", "split", "merge", "undo"]), st.integers(0, 5))
+choice = st.tuples(
+    st.sampled_from(["accept", "reject", "label", "patient", "split", "merge", "undo"]), st.integers(0, 5)
+)
 
 
 @given(st.lists(choice, max_size=12))
@@ -180,7 +219,12 @@ def test_undoing_everything_is_the_same_as_having_decided_nothing(made: list[tup
         target = ids[which % len(ids)]
         x0, y0, x1, y1 = now.by_id[target].candidate.pixels
         middle = (x0 + x1) // 2
-        values = {"label": CLASSES[which % 2], "patient": f"p{which}", "split": [[x0, y0, middle, y1], [middle, y0, x1, y1]], "merge": ids[-1]}
+        values = {
+            "label": CLASSES[which % 2],
+            "patient": f"p{which}",
+            "split": [[x0, y0, middle, y1], [middle, y0, x1, y1]],
+            "merge": ids[-1],
+        }
         if action == "undo":
             holding = effective(events)
             events += [Event(len(events) + 1, "undo", str(holding[-1].number))] if holding else []
@@ -201,7 +245,9 @@ def test_undoing_everything_is_the_same_as_having_decided_nothing(made: list[tup
 @pytest.fixture(scope="module", autouse=True)
 def _made(tmp_path_factory: pytest.TempPathFactory) -> None:
     global _MADE
-    _MADE = candidates(collection(tmp_path_factory.mktemp("made"), Made("paper.pdf", [Panel(10), Panel(20), Panel(30)])))
+    _MADE = candidates(
+        collection(tmp_path_factory.mktemp("made"), Made("paper.pdf", [Panel(10), Panel(20), Panel(30)]))
+    )
 
 
 _MADE: tuple[Candidate, ...] = ()

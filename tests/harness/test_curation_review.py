@@ -32,10 +32,14 @@ class Page:
     server: Server
     folder: Path
 
-    def ask(self, method: str, place: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    def ask(
+        self, method: str, place: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, bytes, dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
         path = place if place.startswith("/") else f"/{self.server.token}/{place}"
-        connection.request(method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
+        connection.request(
+            method, path, body, {key.replace("_", "-"): value for key, value in headers.items()}
+        )
         answer = connection.getresponse()
         found = answer.status, answer.read(), dict(answer.getheaders())
         connection.close()
@@ -46,7 +50,9 @@ class Page:
         assert status == 200, data
         return json.loads(data)
 
-    def decide(self, action: str, target: str = "", value: Any = None, version: int | None = None) -> tuple[int, Any]:
+    def decide(
+        self, action: str, target: str = "", value: Any = None, version: int | None = None
+    ) -> tuple[int, Any]:
         current = self.get("version")["version"] if version is None else version
         body = json.dumps({"version": current, "action": action, "target": target, "value": value}).encode()
         status, data, _ = self.ask("POST", "decide", body, Content_Type="application/json")
@@ -58,8 +64,15 @@ class Page:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    panels = [Panel(10, letter="a", text="A man with COVID-19"), Panel(20, None, letter="b", text="A healthy control, on day 9")]
-    folder = collection(tmp_path / "my-ct", Made("paper.pdf", panels, caption=CAPTION), Made("second.pdf", [Panel(30, ct="other")]))
+    panels = [
+        Panel(10, letter="a", text="A man with COVID-19"),
+        Panel(20, None, letter="b", text="A healthy control, on day 9"),
+    ]
+    folder = collection(
+        tmp_path / "my-ct",
+        Made("paper.pdf", panels, caption=CAPTION),
+        Made("second.pdf", [Panel(30, ct="other")]),
+    )
     with reviewing(folder) as session:
         server = Server(0, session)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -98,32 +111,65 @@ def test_what_a_form_can_send_is_no_decision(page: Page, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"3", b"null", b"\xff\xfe", b"{}", b'{"version": "0", "action": "accept"}', b'{"version": true, "action": "accept"}',
-     b'{"version": 0, "action": "drop"}', b'{"version": 0, "action": "accept", "target": 3}', b'{"version": 0, "action": ["accept"]}', b"[" * 60000],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"null",
+        b"\xff\xfe",
+        b"{}",
+        b'{"version": "0", "action": "accept"}',
+        b'{"version": true, "action": "accept"}',
+        b'{"version": 0, "action": "drop"}',
+        b'{"version": 0, "action": "accept", "target": 3}',
+        b'{"version": 0, "action": ["accept"]}',
+        b"[" * 60000,
+    ],
+)
 def test_nonsense_is_refused_in_one_line_and_kept_nowhere(page: Page, body: bytes) -> None:
     status, data, _ = page.ask("POST", "decide", body, Content_Type="application/json")
-    assert status == 400 and json.loads(data)["error"].startswith("expected")
+    assert status == 400
+    assert json.loads(data)["error"].startswith("expected")
     assert read_events(page.folder / DECISIONS) == ()
 
 
 def test_a_body_that_never_ends_is_not_read(page: Page) -> None:
-    status, _, _ = page.ask("POST", "decide", b"{}", Content_Type="application/json", Content_Length="999999999")
+    status, _, _ = page.ask(
+        "POST", "decide", b"{}", Content_Type="application/json", Content_Length="999999999"
+    )
     assert status == 413
 
 
-@pytest.mark.parametrize("place", ["item/x", "picture/../../x", "picture/%2e%2e", "page/0", "thumbnail/", "../review.js", "review.html", "item"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "item/x",
+        "picture/../../x",
+        "picture/%2e%2e",
+        "page/0",
+        "thumbnail/",
+        "../review.js",
+        "review.html",
+        "item",
+    ],
+)
 def test_what_is_not_there_is_not_found(page: Page, place: str) -> None:
     assert page.ask("GET", place)[0] == 404
 
 
 def test_the_page_may_load_nothing_from_elsewhere_and_is_not_framed(page: Page) -> None:
     status, data, headers = page.ask("GET", "")
-    assert status == 200 and b"<!doctype html>" in data
+    assert status == 200
+    assert b"<!doctype html>" in data
     policy = headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'") and "frame-ancestors 'none'" in policy and "unsafe" not in policy
-    assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "no-referrer"
-    assert b"http" not in data.replace(b"http-equiv", b"") and b"style=" not in data
+    assert policy.startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert b"http" not in data.replace(b"http-equiv", b"")
+    assert b"style=" not in data
 
 
 def test_a_decision_is_on_the_disk_before_the_answer(page: Page) -> None:
@@ -137,13 +183,15 @@ def test_a_decision_on_an_older_state_is_refused(page: Page) -> None:
     first, second, _ = page.ids()
     assert page.decide("accept", first, version=0)[0] == 200
     status, answer = page.decide("reject", second, version=0)
-    assert status == 409 and "elsewhere" in answer["error"]
+    assert status == 409
+    assert "elsewhere" in answer["error"]
     assert len(read_events(page.folder / DECISIONS)) == 1
 
 
 def test_what_cannot_be_decided_is_refused_with_the_reason(page: Page) -> None:
     status, answer = page.decide("accept", page.ids()[1])
-    assert status == 422 and answer["error"].startswith("no label is suggested")
+    assert status == 422
+    assert answer["error"].startswith("no label is suggested")
     assert page.decide("undo")[1]["error"] == "nothing to undo"
     assert page.decide("split", page.ids()[0], [[0, 0, 1, 1]])[0] == 422
     assert read_events(page.folder / DECISIONS) == ()
@@ -152,7 +200,10 @@ def test_what_cannot_be_decided_is_refused_with_the_reason(page: Page) -> None:
 def test_many_at_once_are_kept_one_after_the_other(page: Page) -> None:
     target = page.ids()[0]
     answers: list[int] = []
-    threads = [threading.Thread(target=lambda: answers.append(page.decide("accept", target, version=0)[0])) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: answers.append(page.decide("accept", target, version=0)[0]))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -177,7 +228,9 @@ def test_pictures_pages_and_thumbnails_are_images(page: Page) -> None:
 def test_splitting_merging_and_undoing_change_the_list(page: Page) -> None:
     first, second, other = page.ids()
     _, answer = page.decide("split", first, [[0, 0, 20, 40], [20, 0, 40, 40]])
-    assert answer["structure"] and page.ids()[0] == answer["focus"] and len(page.ids()) == 4
+    assert answer["structure"]
+    assert page.ids()[0] == answer["focus"]
+    assert len(page.ids()) == 4
     page.decide("undo")
     assert page.ids() == [first, second, other]
     page.decide("merge", first, second)
@@ -193,16 +246,33 @@ def test_a_second_review_of_a_folder_is_refused(page: Page) -> None:
 def test_the_command_prints_its_address_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", Made("paper.pdf", [Panel(1)]))
     command = [sys.executable, "-m", "harness", "figures", "review", str(folder)]
-    review = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    review = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=interruptible)
     assert review.stdout is not None
     assert review.stdout.readline().startswith("review: http://127.0.0.1:")
     review.send_signal(signal.SIGINT)
     said, _ = review.communicate(timeout=20)
-    assert review.returncode == 0 and "0 of 1 decided" in said
+    assert review.returncode == 0
+    assert "0 of 1 decided" in said
 
 
 def test_a_port_that_is_taken_is_one_line(page: Page, tmp_path: Path) -> None:
     folder = collection(tmp_path / "second", Made("paper.pdf", [Panel(1)]))
-    command = [sys.executable, "-m", "harness", "figures", "review", str(folder), "--port", str(page.server.server_port)]
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "figures",
+        "review",
+        str(folder),
+        "--port",
+        str(page.server.server_port),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "name another, or 0 for a free one" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "name another, or 0 for a free one" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def interruptible() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -22,7 +22,13 @@ def test_letters_below_panels_are_taken() -> None:
 
 
 def test_letters_in_running_text_are_not_taken() -> None:
-    words = [word(0, 195, "lung"), word(25, 195, "(A)."), word(45, 195, "Two"), word(100, 195, "shadow"), word(138, 195, "(B).")]
+    words = [
+        word(0, 195, "lung"),
+        word(25, 195, "(A)."),
+        word(45, 195, "Two"),
+        word(100, 195, "shadow"),
+        word(138, 195, "(B)."),
+    ]
     assert lettered(GRID[:2], words, ()) == (None, None)
 
 
@@ -65,7 +71,13 @@ def test_a_single_panel_has_no_letter() -> None:
 
 def test_a_heading_above_a_column_belongs_to_all_its_panels() -> None:
     grid = [(x0, y0 + 20, x1, y1 + 20) for x0, y0, x1, y1 in GRID]
-    words = [word(10, 5, "Patient"), word(60, 5, "1"), word(110, 5, "Patient"), word(160, 5, "2"), word(20, 60, "inside")]
+    words = [
+        word(10, 5, "Patient"),
+        word(60, 5, "1"),
+        word(110, 5, "Patient"),
+        word(160, 5, "2"),
+        word(20, 60, "inside"),
+    ]
     assert headings(grid, words, (0, 0, 190, 210)) == ("Patient 1", "Patient 2", "Patient 1", "Patient 2")
 
 

@@ -11,14 +11,29 @@ from harness.figures.passages import passages
     ("caption", "parts"),
     [
         ("(A) Axial. (B, C) Coronal.", {"a": "Axial.", "b": "Coronal.", "c": "Coronal."}),
-        ("Figure 2. CT. (a-c) Day 1. (d) Day 9.", {"a": "Day 1.", "b": "Day 1.", "c": "Day 1.", "d": "Day 9."}),
-        ("Fig. 2 | a, Chest CT of day 5. b, The same after 9 days.", {"a": "Chest CT of day 5.", "b": "The same after 9 days."}),
-        ("Fig. 1 A man. a Axial image. b, c Images of day 3.", {"a": "Axial image.", "b": "Images of day 3.", "c": "Images of day 3."}),
+        (
+            "Figure 2. CT. (a-c) Day 1. (d) Day 9.",
+            {"a": "Day 1.", "b": "Day 1.", "c": "Day 1.", "d": "Day 9."},
+        ),
+        (
+            "Fig. 2 | a, Chest CT of day 5. b, The same after 9 days.",
+            {"a": "Chest CT of day 5.", "b": "The same after 9 days."},
+        ),
+        (
+            "Fig. 1 A man. a Axial image. b, c Images of day 3.",
+            {"a": "Axial image.", "b": "Images of day 3.", "c": "Images of day 3."},
+        ),
         ("A: CT at admission. B: CT at discharge.", {"a": "CT at admission.", "b": "CT at discharge."}),
         ("Fig. 3: a) axial CT b) coronal CT", {"a": "axial CT", "b": "coronal CT"}),
-        ("A-B) Observed. C-D) Expected.", {"a": "Observed.", "b": "Observed.", "c": "Expected.", "d": "Expected."}),
+        (
+            "A-B) Observed. C-D) Expected.",
+            {"a": "Observed.", "b": "Observed.", "c": "Expected.", "d": "Expected."},
+        ),
         ("Panel A shows CT. Panel B shows MRI.", {"a": "shows CT.", "b": "shows MRI."}),
-        ("Chest X-ray of a man (a). CT of the chest (b).", {"a": "Chest X-ray of a man", "b": "CT of the chest"}),
+        (
+            "Chest X-ray of a man (a). CT of the chest (b).",
+            {"a": "Chest X-ray of a man", "b": "CT of the chest"},
+        ),
         ("Chest CT (a-b) and X-ray (c) of a man (n = 3).", {"a": "Chest CT", "b": "Chest CT", "c": "X-ray"}),
         ("[A] axial [B] sagittal", {"a": "axial", "b": "sagittal"}),
         ("(A–C) Slices; (D) follow-up.", {"a": "Slices", "b": "Slices", "c": "Slices", "d": "follow-up."}),
@@ -52,7 +67,9 @@ def test_the_introduction_holds_what_stands_before_the_letters() -> None:
 
 
 def test_sentences_before_the_one_that_a_letter_closes_belong_to_all() -> None:
-    said = passages("A 50-year-old man with fever. At first nothing was seen (A). Later a shadow appeared (B).")
+    said = passages(
+        "A 50-year-old man with fever. At first nothing was seen (A). Later a shadow appeared (B)."
+    )
     assert said.introduction == "A 50-year-old man with fever."
     assert said.of("b") == "Later a shadow appeared"
 

@@ -37,6 +37,24 @@ COVID = [
     "Coronavirus disease 2019 in a 60-year-old man.",
     "SARS-CoV-2 RNA was detected in sputum.",
     "CT shows crazy paving, typical of COVID-19.",
+    "Chest CT of a 63-year-old woman who died of COVID-19.",
+    "Patient with laboratory-confirmed SARS-CoV-2 pneumonia on day 10.",
+    "A COVID-19 survivor three months after discharge.",
+    "Typical COVID-19 pneumonia in a patient whose first swab was negative.",
+    "Diagnosis of COVID-19 was made despite negative RT-PCR.",
+    "CT findings of COVID-19 in different stages: early (A), progressive (B).",
+    "CT before (A) and after COVID-19 (B).",
+    "No lesion is seen in this asymptomatic carrier of SARS-CoV-2.",
+    "COVID19-positive patient.",
+    "Severe acute respiratory syndrome coronavirus 2 infection.",
+    "The nasopharyngeal swab returned positive.",
+    "Absence of COVID-19 lesions on follow-up in a recovered COVID-19 patient.",
+    "Chest CT of a patient recovering from COVID-19.",
+    "Chest CT images from a 52-year-old man whose throat swab tested positive for SARS-CoV-2.",
+    "Early COVID-19 with no fever and no cough.",
+    "Family cluster of SARS-CoV-2 infection: father.",
+    "Follow-up CT after two negative RT-PCR tests in a patient with COVID-19.",
+    "Asymptomatic infection with SARS-CoV-2.",
 ]
 
 NON_COVID = [
@@ -76,6 +94,29 @@ NON_COVID = [
     "Suspected COVID-19; RT-PCR was negative.",
     "Control subject.",
     "No history of COVID-19.",
+    "Two RT-PCR tests failed to detect SARS-CoV-2.",
+    "SARS-CoV-2 infection was not confirmed by RT-PCR.",
+    "The patient had never been exposed to COVID-19 and had organizing pneumonia.",
+    "Chest CT performed in 2018 for another reason.",
+    "Cryptogenic organizing pneumonia misdiagnosed as COVID-19.",
+    "A false-positive COVID-19 CT: the final diagnosis was heart failure.",
+    "Immunocompromised man with Pneumocystis jirovecii pneumonia; COVID-19 PCR negative x3.",
+    "A 40-year-old man suspected of having COVID-19, in whom the nucleic acid test was negative.",
+    "Non–COVID-19 viral pneumonia.",
+    "H1N1 pneumonia in 2009.",
+    "The woman did not develop COVID-19 after contact.",
+    "Radiation pneumonitis.",
+    "Chest CT in a SARS-CoV-2–negative patient.",
+    "Lung CT of an uninfected control.",
+    "SARS-CoV-2 was not found in any sample.",
+    "All PCR tests for SARS-CoV-2 came back negative.",
+    "This was not COVID-19 but pulmonary alveolar proteinosis.",
+    "Images of influenza pneumonia for comparison with COVID-19.",
+    "COVID-19 was considered but then excluded.",
+    "Patients who tested negative for the novel coronavirus.",
+    "Pulmonary tuberculosis in a 30-year-old.",
+    "Healthy lung.",
+    "A patient with no known COVID-19 exposure and lung cancer.",
 ]
 
 NEITHER = [
@@ -91,6 +132,12 @@ NEITHER = [
     "COVID-19 patients and healthy controls.",
     "COVID-19: Coronavirus disease 2019.",
     "CT on day 3 and on day 9.",
+    "Probable COVID-19 pneumonia.",
+    "It remains unclear whether the opacities are due to COVID-19.",
+    "Distribution of lesions.",
+    "COVID-19 remained a possibility.",
+    "CT taken during recovery shows complete absorption.",
+    "COVID-19 pneumonia cannot be distinguished from influenza pneumonia on this CT.",
 ]
 
 
@@ -160,7 +207,9 @@ def test_own_rules_replace_the_built_in_ones(tmp_path: Path) -> None:
         ("[[rule", "not TOML"),
     ],
 )
-def test_a_file_of_rules_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_file_of_rules_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
     path = tmp_path / "broken.toml"
     path.write_text(text)
     with pytest.raises(RulesBroken, match=r"broken\.toml") as error:

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toys import make_dataset
 
 from harness.data.dataset import Dataset, open_dataset
 from harness.errors import PredictionError, UnknownName, UsageError
 from harness.protocols import make_splits
+from harness.publishing import publish
 from harness.records import read_records
 from harness.submissions import VARIANT, check_name, read_submission, record, submitted_recipe
 
@@ -59,11 +62,25 @@ def test_what_is_no_probability_is_refused_by_line_and_column(
     assert refused(path, dataset) == f"mine.csv, line 3: {bad} in column 'dark' is no probability (0 to 1)"
 
 
-@pytest.mark.parametrize("bad", ["", "half", "0,5", "0.5%"])
+@pytest.mark.parametrize("bad", ["", "half", "0,5", "0.5%", "0x1", "0_0.5", "٠.٥", "0.5 0.5", "--1", "True"])
 def test_what_is_no_number_is_refused(bad: str, write: Write, dataset: Dataset) -> None:
     assert f"line 3: {bad!r} in column 'dark' is no number" in refused(
         write({3: ["4-1.png", bad, "0.5"]}), dataset
     )
+
+
+def test_percentages_are_told_what_to_do(write: Write, dataset: Dataset) -> None:
+    complaint = refused(write({2: ["4-0.png", "25", "75"]}), dataset)
+    assert complaint.endswith("25 in column 'dark' is no probability (0 to 1); divide percentages by 100")
+
+
+def test_a_number_too_small_for_a_float_is_nothing_and_minus_zero_is_zero(
+    write: Write, dataset: Dataset
+) -> None:
+    path = write({2: ["4-0.png", "1e-400", "1"], 3: ["4-1.png", "-0", "1"]})
+    (found,) = read_submission(path, dataset, "official")
+    assert not np.signbit(found.probabilities).any()
+    assert found.probabilities[:2].tolist() == [[0, 1], [0, 1]]
 
 
 def test_probabilities_that_do_not_sum_to_one_are_refused(write: Write, dataset: Dataset) -> None:
@@ -112,6 +129,11 @@ def test_an_image_that_is_there_twice_is_named_with_both_lines(
             "of-another-dataset",
             "'toy-ct' has no image 'of-another-dataset'; 'harness show --ids toy-ct' lists them",
         ),
+        ("../../../etc/passwd", "'toy-ct' has no image '../../../etc/passwd'"),
+        ("./4-0.png", "'toy-ct' has no image './4-0.png'; you probably meant '4-0.png'"),
+        (" 4-0.png", "'toy-ct' has no image ' 4-0.png'; you probably meant '4-0.png'"),
+        ("4-0.рng", "'toy-ct' has no image '4-0.рng'; you probably meant '4-0.png'"),
+        ("\x1b[31m4-0\n", "'toy-ct' has no image '\\x1b[31m4-0\\n'"),
     ],
 )
 def test_an_image_that_is_not_tested_is_refused(
@@ -127,6 +149,13 @@ def test_an_image_that_is_not_tested_is_refused(
         (b"id,dark,bright\n", "no predictions below the header"),
         (b"PK\x03\x04\xff\xfe\x00", "no CSV in UTF-8"),
         (b'id,dark,bright\n"4-0.png,0,1', "no CSV in UTF-8"),
+        ("id,dark,bright\n4-0.png,0,1\n".encode("utf-16"), "no CSV in UTF-8"),
+        (b"id,dark,bright\n" + b"x" * 200_000 + b",0,1\n", "field larger than field limit"),
+        (b"id,dark,bright," + b",".join(b"x%d" % n for n in range(5000)) + b"\n", "unknown column 'x0'"),
+        (b"id;dark;bright\n4-0.png;0;1\n", "columns are separated by ';'; expected commas, and points"),
+        (b"id\tdark\tbright\n4-0.png\t0\t1\n", "columns are separated by '\\t'"),
+        (b"id,dark,bright\n4-0.png,0,1,\n", "line 2: 4 cells, the header has 3"),
+        (b"4-0.png,0,1\n", "unknown column '4-0.png'"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(
@@ -137,17 +166,62 @@ def test_a_file_that_is_no_table_is_refused(
     assert complaint in refused(path, dataset)
 
 
+def test_a_file_that_is_too_large_is_refused_without_being_read_to_its_end(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    path = tmp_path / "mine.csv"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)  # one line of 1 GB, on no disk
+    assert "mine.csv: larger than 200 MB" in refused(path, dataset)
+    if Path("/dev/zero").exists():
+        assert "zero: larger than 200 MB" in refused(Path("/dev/zero"), dataset)
+
+
+def test_too_many_lines_are_refused(write: Write, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.submissions.LARGEST_ROWS", 3)
+    assert "mine.csv: more than 3 lines; expected one a test image" in refused(write(), dataset)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_endings_quotes_and_a_byte_order_mark_change_nothing(
+    ending: str, mark: str, write: Write, dataset: Dataset
+) -> None:
+    path = write()
+    expected = read_submission(path, dataset, "official")[0].probabilities
+    rows = [line.split(",") for line in path.read_text("utf-8").splitlines()]
+    text = ending.join(",".join(f'"{cell}"' for cell in row) for row in rows)
+    path.write_text(mark + text + ending, "utf-8", newline="")
+    assert (read_submission(path, dataset, "official")[0].probabilities == expected).all()
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, dataset: Dataset) -> None:
     assert "cannot be read: No such file" in refused(tmp_path / "absent.csv", dataset)
 
 
-@pytest.mark.parametrize("seed", ["-1", "one", "1.0", "1234567890"])
+@pytest.mark.parametrize("seed", ["-1", "one", "1.0", "1234567890", "", "+1", "١", "nan"])
 def test_a_seed_that_is_no_whole_number_is_refused(seed: str, write: Write, dataset: Dataset) -> None:
     path = write({2: ["4-0.png", "0.5", "0.5", seed]}, header="id,dark,bright,seed")
     assert f"line 2: seed {seed!r} is no whole number" in refused(path, dataset)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../mine", "-mine", "x" * 61, "mine\n", "svm", "xdnn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a b",
+        "../mine",
+        "-mine",
+        "x" * 61,
+        "mine\n",
+        "svm",
+        "xdnn",
+        "\x1b[31mred",
+        "ѕvm",
+        "sνm",
+        "a\u202eb",
+    ],
+)
 def test_a_name_that_cannot_stand_on_a_board_or_is_taken_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="--name"):
         check_name(name)
@@ -226,6 +300,31 @@ def test_a_submission_joins_the_one_recipe_of_its_board(
     assert submitted_recipe(records[:1], dataset, "official") == "quick"
     with pytest.raises(UsageError, match="several recipes .quick, smoke.; say with --recipe"):
         submitted_recipe(records, dataset, "official")
+
+
+def test_an_image_of_a_seed_that_others_have_is_missed(
+    write: Write, dataset: Dataset, tested: tuple[str, ...]
+) -> None:
+    rows = {line: [name, "0.5", "0.5", "0"] for line, name in enumerate(tested, start=2)}
+    rows[2] = [tested[0], "0.5", "0.5", "1"]
+    complaint = refused(write(rows, header="id,dark,bright,seed"), dataset)
+    assert f"1 of {len(tested)} test images of seed 0 are missing (first: {tested[0]!r})" in complaint
+
+
+def test_a_test_part_of_one_class_has_no_auc_but_the_reason(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path / "toy-ct", patients=10, slices=2)
+    files = card.with_name("files.csv")
+    files.write_text(files.read_text().replace("bright,p9,test", "bright,p9,train"))
+    dataset = open_dataset(str(card))
+    path = tmp_path / "mine.csv"
+    path.write_text("id,dark,bright\n4-0.png,0.75,0.25\n4-1.png,0.25,0.75\n")
+    (found,) = read_submission(path, dataset, "official")
+    record(tmp_path / "out" / "runs", found, dataset, name="mine", recipe="quick", source="mine.csv")
+    (page,) = publish(tmp_path / "out")
+    (row,) = json.loads(page.with_suffix(".json").read_text("utf-8"))["rows"]
+    assert row["metrics"]["auc"]["value"] is None
+    assert "no image is of class 'bright'" in row["metrics"]["auc"]["reason"]
+    assert "auc undefined: no image is of class 'bright'" in page.read_text("utf-8").replace("\n", " ")
 
 
 def test_the_command_ranks_predictions_and_marks_them(write: Write, dataset: Dataset, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from record_factory import failed_record, record_of
 from harness.errors import RecordError
 from harness.intervals import Interval
 from harness.published import Published, load_published
-from harness.verdicts import intervals_of, judged, verdicts_of
+from harness.verdicts import judged, verdicts_of
 
 XDNN = [[248, 2], [11, 235]]
 PRINTED = {"accuracy": 97.38, "precision": 99.16, "recall": 95.53, "f1": 97.31, "auc": 97.36}
@@ -148,27 +148,24 @@ def test_an_interval_that_holds_the_printed_figure_is_said():
 
 def test_the_intervals_are_those_of_a_share_of_the_test_images():
     """Wilson's interval of 235 of 246, worked out by hand: centre .9485, half width .0263 of it."""
-    seen = []
-
-    def kept(row, reading):
-        seen.append(intervals_of(row, reading))
-        return seen[0]
-
-    verdicts(published(), ours(), intervals=kept)
+    said = published()
+    (row,) = verdicts_of(said.tables[0], said, [ours()])
+    recall = next(cell for cell in row.cells if cell.name == "recall")
     z, n, p = 1.959964, 246, 235 / 246
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    assert (seen[0]["recall"].low, seen[0]["recall"].high) == pytest.approx((centre - half, centre + half))
+    assert recall.interval == pytest.approx((100 * (centre - half), 100 * (centre + half)))
 
 
 def test_known_patients_make_the_interval_one_over_patients():
     groups = [f"patient {place // 10}" for place in range(496)]
-    alone, grouped = [], []
-    verdicts(published(), ours(), intervals=lambda row, r: alone.append(intervals_of(row, r)) or {})
-    record = record_of(XDNN, groups, model__label="xdnn")
-    verdicts(published(), record, intervals=lambda row, r: grouped.append(intervals_of(row, r)) or {})
-    assert "groups" in grouped[0]["accuracy"].method
-    assert alone[0]["accuracy"].method != grouped[0]["accuracy"].method
+    grouped = record_of(XDNN, groups, model__label="xdnn")
+    said = published()
+    alone, over_patients = (
+        verdicts_of(said.tables[0], said, [record])[0].cells[0].interval for record in (ours(), grouped)
+    )
+    # the eleven false alarms lie in two patients, so patients differ more than images do
+    assert over_patients[1] - over_patients[0] > alone[1] - alone[0]
 
 
 def test_seeds_are_judged_by_their_mean():

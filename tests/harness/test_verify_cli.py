@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def one_row(text: str) -> str:
         (one_row("97.38±0.2,90"), "accuracy is '97.38±0.2'"),
         (one_row("٩٧,90"), "accuracy is"),
         (one_row('"97,38",90'), "accuracy is '97,38'"),
+        ("Method;Accuracy;F1\nNet;97,38;90\n", "accuracy is '97,38'"),
+        (one_row("97.38 (95.1-98.2),90"), "accuracy is '97.38 (95.1-98.2)'"),
+        (one_row("97.38,90\nB,0.95,0.9"), "'0.95' is a fraction, but '97.38'"),
+        ("Method," + ",".join(f"x{n}" for n in range(5000)) + "\nNet\n", "unknown metric 'x0'"),
+        ("Method,Accuracy\n" + "N" * 200_000 + ",90\n", "line 2: no CSV: field larger than field limit"),
         (one_row("97.1234567,90"), "has 7 decimals of a percentage, at most 6"),
         ('Method,F1\nNet,"90\n', "no CSV"),
         ("Method,F1\n" + "Net,90\n" * (MOST_ROWS + 1), f"at most {MOST_ROWS} are verified"),
@@ -246,6 +252,12 @@ def test_a_file_may_hold_several_tables(tmp_path):
     assert "# t.md, table 2" in done.output
 
 
+def test_an_escaped_pipe_in_a_markdown_table_belongs_to_the_name(tmp_path):
+    text = "| Method | F1 |\n|---|---|\n| a \\| b | 97.31 |\n"
+    (table,), _ = claim_tables(written(tmp_path, text, "t.md"), SPLIT)
+    assert [claim.method for claim in table.rows] == ["a | b"]
+
+
 def test_names_of_any_script_and_markdown_in_names_are_kept_harmless(tmp_path):
     done = run(written(tmp_path, "方法,f1\n残差|网络 *x*,90.0\n"), "--test", "50,50")
     assert "残差\\|网络 \\*x\\*" in done.output
@@ -288,8 +300,10 @@ def test_a_users_toml_table_is_judged_by_the_records(tmp_path):
     )
     found = tmp_path / "found.json"
     done = run(path, "--runs", str(tmp_path), "--json", str(found))
-    assert "| xDNN  | xdnn, quick | accuracy |" in done.output
-    table = json.loads(found.read_text("utf-8"))["tables"][0]
+    assert re.search(r"\| xDNN, ours xdnn, quick +\|.*\n\| - accuracy +\| +97.38 \|", done.output)
+    document = json.loads(found.read_text("utf-8"))
+    assert document["$schema"] == "urn:ct-harness:schema:verdicts:1"
+    table = document["tables"][0]
     assert [cell["verdict"] for cell in table["verdicts"][0]["cells"]] == ["REPRODUCED", "REPRODUCED"]
     assert table["rows"][0]["splits"][0]["fits"]["matrices"][0] == {"tp": 235, "fn": 11, "fp": 2, "tn": 248}
 

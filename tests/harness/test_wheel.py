@@ -90,6 +90,11 @@ def test_the_wheel_carries_cards_lists_and_published_tables(wheel: Path) -> None
         "harness/bundled/leaderboards/sars-cov-2-ct/published.toml",
         "harness/bundled/leaderboards/covid-ct/published.toml",
         "harness/templates/explanation.html",
+        "harness/schemas/board.schema.json",
+        "harness/schemas/verdicts.schema.json",
+        "harness/report/templates/report.html",
+        "harness/report/templates/report.css",
+        "harness/report/templates/report.js",
         "harness/py.typed",
     ):
         assert wanted in names

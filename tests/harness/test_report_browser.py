@@ -1,0 +1,309 @@
+"""The report in a real Chromium: sorting, filtering, colours, keyboard, narrow screens, silence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from record_factory import on_disk
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from test_report import published, records
+
+from harness.report import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1300,900",
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver on the PATH"),
+]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    stored = [on_disk(record, folder / "runs") for record in records()]
+    return write_report(stored, published(), folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.binary_location = str(CHROMIUM)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(chromium: webdriver.Chrome, file: Path) -> Iterator[webdriver.Chrome]:
+    """The page, opened anew on a wide light screen; afterwards nothing may have been complained of or asked for."""
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    prefer(chromium, "light")
+    chromium.get(file.as_uri())
+    chromium.execute_script("localStorage.clear()")
+    chromium.get_log("performance")
+    chromium.get(file.as_uri())
+    yield chromium
+    assert chromium.get_log("browser") == []
+    assert [url for url in asked_for(chromium) if not url.startswith(("file://", "data:"))] == []
+
+
+def prefer(driver: webdriver.Chrome, scheme: str) -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def asked_for(driver: webdriver.Chrome) -> list[str]:
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
+
+def narrow(driver: webdriver.Chrome, width: int) -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def order(driver: webdriver.Chrome) -> list[str]:
+    rows = driver.find_elements(By.CSS_SELECTOR, "table.ranking tbody.row")
+    return [row.find_element(By.CSS_SELECTOR, ".label").text for row in rows if row.is_displayed()]
+
+
+def sorter(driver: webdriver.Chrome, name: str):
+    headings = driver.find_elements(By.CSS_SELECTOR, "table.ranking thead th")
+    return next(th for th in headings if th.text.split()[0] == name).find_element(By.TAG_NAME, "button")
+
+
+def sorted_by(button) -> str | None:
+    return button.find_element(By.XPATH, "..").get_attribute("aria-sort")
+
+
+def background(driver: webdriver.Chrome) -> str:
+    return driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+
+def tab_to(driver: webdriver.Chrome, wanted) -> None:
+    """Press Tab until `wanted` has the focus."""
+    for _ in range(120):
+        if driver.switch_to.active_element == wanted:
+            return
+        driver.switch_to.active_element.send_keys(Keys.TAB)
+    raise AssertionError("the Tab key never reaches it")
+
+
+class TestSorting:
+    def test_a_click_sorts_and_another_turns_it_around_with_rows_without_a_number_last(self, page) -> None:
+        assert order(page) == ["svm", "xdnn", "tree", "chance", "broken"]
+        button = sorter(page, "Model")
+        button.click()
+        assert sorted_by(button) == "ascending"
+        assert order(page) == ["broken", "chance", "svm", "tree", "xdnn"]
+        button.click()
+        assert sorted_by(button) == "descending"
+        assert order(page) == ["xdnn", "tree", "svm", "chance", "broken"]
+        button = sorter(page, "F1")
+        button.click()
+        button.click()
+        assert sorted_by(button) == "ascending"
+        assert order(page)[-1] == "broken"
+        assert len(page.find_elements(By.CSS_SELECTOR, "table.ranking th[aria-sort]")) == 1
+
+    @pytest.mark.parametrize("key", [Keys.ENTER, Keys.SPACE])
+    def test_the_keyboard_sorts_too(self, page, key: str) -> None:
+        button = sorter(page, "Model")
+        tab_to(page, button)
+        page.switch_to.active_element.send_keys(key)
+        assert sorted_by(button) == "ascending"
+        assert order(page)[0] == "broken"
+        assert page.find_element(By.ID, "said").get_attribute("textContent") == "Sorted by Model, ascending"
+
+    def test_ties_are_joined_among_neighbours_only(self, page) -> None:
+        joined = "return [...document.querySelectorAll('table.ranking .tied-up')].length"
+        before = page.execute_script(joined)
+        page.execute_script(
+            "document.querySelectorAll('table.ranking tbody.row').forEach((b, i) => { b.dataset.rank = i % 2 })"
+        )
+        sorter(page, "F1").click()
+        assert before != page.execute_script(joined) == 0
+
+
+class TestFiltering:
+    def test_every_word_must_occur(self, page) -> None:
+        box = page.find_element(By.CSS_SELECTOR, "input.filter")
+        box.send_keys("UNTUNED xd")
+        assert order(page) == ["xdnn"]
+        assert page.find_element(By.CSS_SELECTOR, ".count").text == "1 of 5 rows"
+        box.send_keys(Keys.CONTROL, "a")
+        box.send_keys(Keys.DELETE)
+        assert len(order(page)) == 5
+
+    def test_a_status_is_a_word_to_filter_by(self, page) -> None:
+        page.find_element(By.CSS_SELECTOR, "input.filter").send_keys("failed")
+        assert order(page) == ["broken"]
+
+    def test_all_metrics_are_shown_on_demand(self, page) -> None:
+        cell = page.find_element(By.CSS_SELECTOR, "table.ranking td.extra")
+        assert not cell.is_displayed()
+        page.find_element(By.CSS_SELECTOR, ".all-metrics").click()
+        assert cell.is_displayed()
+
+
+class TestProvenance:
+    def test_a_row_opens_to_its_cells_and_closes(self, page) -> None:
+        row = page.find_element(By.CSS_SELECTOR, "tbody.row")
+        button, more = (
+            row.find_element(By.CSS_SELECTOR, ".expand"),
+            row.find_element(By.CSS_SELECTOR, ".more"),
+        )
+        assert not more.is_displayed()
+        assert button.get_attribute("aria-expanded") == "false"
+        tab_to(page, button)
+        button.send_keys(Keys.ENTER)
+        assert more.is_displayed()
+        assert button.get_attribute("aria-expanded") == "true"
+        assert "sha256 of predictions" in more.text
+        button.send_keys(Keys.SPACE)
+        assert not more.is_displayed()
+
+    def test_a_verdict_leads_to_its_row_and_opens_it(self, page) -> None:
+        link = page.find_element(By.CSS_SELECTOR, "table.verdicts a")
+        page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", link)
+        link.click()
+        assert page.find_element(By.CSS_SELECTOR, "#b1s1r1 .more").is_displayed()
+
+    def test_a_key_is_copied(self, page) -> None:
+        page.find_element(By.CSS_SELECTOR, ".expand").click()
+        page.find_element(By.CSS_SELECTOR, ".cell .copy").click()
+        said = page.find_element(By.ID, "said")
+        for _ in range(50):
+            if said.get_attribute("textContent") in ("copied", "selected"):
+                return
+            page.execute_async_script("setTimeout(arguments[0], 20)")
+        raise AssertionError(said.get_attribute("textContent"))
+
+
+class TestColours:
+    def test_the_button_turns_the_scheme_and_the_choice_is_kept(self, page) -> None:
+        light = background(page)
+        button = page.find_element(By.ID, "theme")
+        assert (button.text, button.get_attribute("aria-pressed")) == ("Dark", "false")
+        button.click()
+        dark = background(page)
+        assert dark != light
+        assert button.get_attribute("aria-pressed") == "true"
+        page.refresh()
+        assert background(page) == dark
+
+    def test_the_system_decides_at_first(self, page) -> None:
+        light = background(page)
+        prefer(page, "dark")
+        assert background(page) != light
+
+
+class TestCurves:
+    def test_a_model_gets_its_colour_when_chosen(self, page) -> None:
+        def colour() -> str:
+            line = page.find_element(By.CSS_SELECTOR, ".curves .s.n4 .line")
+            return line.value_of_css_property("stroke")
+
+        grey = colour()
+        page.find_element(By.CSS_SELECTOR, '.pick[value="4"]').click()
+        assert colour() != grey
+        page.find_element(By.CSS_SELECTOR, '[data-pick="none"]').click()
+        assert colour() == grey
+
+    def test_the_corner_is_enlarged_with_its_axis(self, page) -> None:
+        axis = page.find_element(By.CSS_SELECTOR, ".curves .ticks.close")
+        assert axis.value_of_css_property("display") == "none"
+        page.find_element(By.CSS_SELECTOR, ".close-up").click()
+        assert axis.value_of_css_property("display") == "inline"
+        assert (
+            page.find_element(By.CSS_SELECTOR, ".data.upper-left").value_of_css_property("transform")
+            != "none"
+        )
+
+    def test_a_chosen_pair_is_told_in_words(self, page) -> None:
+        cell = page.find_element(By.CSS_SELECTOR, ".pair-table.t1 td[title]")
+        cell.click()
+        words = page.find_element(By.CSS_SELECTOR, ".pairs .words").text
+        assert words == cell.get_attribute("title")
+        assert "difference" in words
+
+    def test_pairs_are_shown_in_one_metric_at_a_time(self, page) -> None:
+        def shown() -> list[str]:
+            tables = page.find_elements(By.CSS_SELECTOR, ".pair-table")
+            return [table.get_attribute("aria-label") for table in tables if table.is_displayed()]
+
+        assert shown() == ["Pairs by F1"]
+        page.find_element(By.CSS_SELECTOR, '.metric[value="3"]').click()
+        assert shown() == ["Pairs by AUC"]
+
+
+class TestScreens:
+    @pytest.mark.parametrize("width", [320, 390, 768, 1300])
+    def test_the_page_never_scrolls_sideways(self, page, width: int) -> None:
+        narrow(page, width)
+        for script in ("", "document.querySelectorAll('.expand').forEach(b => b.click())", OPEN_ALL):
+            page.execute_script(script)
+            assert page.execute_script("return document.documentElement.scrollWidth") <= width
+
+    def test_wide_tables_scroll_within_their_box(self, page) -> None:
+        narrow(page, 390)
+        box = page.find_element(By.CSS_SELECTOR, ".scroll:has(table.ranking)")
+        assert page.execute_script("return arguments[0].scrollWidth > arguments[0].clientWidth", box)
+        assert box.get_attribute("tabindex") == "0"
+
+    def test_the_first_key_leads_past_the_contents(self, page) -> None:
+        page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+        link = page.switch_to.active_element
+        assert link.text == "Skip to the boards"
+        assert link.rect["x"] >= 0
+        outline = link.value_of_css_property("outline-style")
+        assert outline != "none"
+        link.send_keys(Keys.ENTER)
+        assert page.switch_to.active_element.get_attribute("id") == "main"
+
+    def test_without_scripts_everything_can_be_read_and_chosen(self, page, file: Path) -> None:
+        page.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        try:
+            page.get(file.as_uri())
+            assert order(page) == ["svm", "xdnn", "tree", "chance", "broken"]
+            assert not page.find_element(By.ID, "theme").is_displayed()
+            summary = page.find_element(By.CSS_SELECTOR, ".more summary")
+            assert summary.is_displayed()
+            summary.click()
+            assert "sha256 of predictions" in page.find_element(By.CSS_SELECTOR, ".more").text
+            page.find_element(By.CSS_SELECTOR, '.metric[value="2"]').click()
+            assert page.find_element(By.CSS_SELECTOR, ".pair-table.t2").is_displayed()
+        finally:
+            page.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+    def test_it_prints(self, page) -> None:
+        pdf = page.execute_cdp_cmd("Page.printToPDF", {"landscape": True})
+        assert len(pdf["data"]) > 10_000
+
+
+OPEN_ALL = (
+    "document.querySelectorAll('details, .all-metrics').forEach(e => { e.open = true; e.checked = true })"
+)
