@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import machine, stages, weights
 from harness.budgets import Budget
-from harness.data.dataset import Dataset, open_dataset
-from harness.data.joined import Joined, join
-from harness.errors import DataError, HarnessError, ProtocolSkipped, StageError, UnknownName, UsageError
+from harness.data.dataset import Dataset
+from harness.data.joined import Joined
+from harness.errors import HarnessError, StageError, UnknownName, UsageError
 from harness.external import Way, ways_of
 from harness.journals import Shelf
 from harness.models import FoundModel
-from harness.protocols import check_protocol, splits_of
+from harness.openings import Opened, arms
+from harness.protocols import check_protocol
 from harness.records import finished
 from harness.registry import find_model
 from harness.sources import engine_digest
 from harness.timings import Timings
 from harness.types import Progress, Split, digest_of, unique
 
-__all__ = ["TRIALS", "Cell", "Plan", "PlannedCell", "Request", "best_protocol", "make_plan"]
+__all__ = ["TRIALS", "Cell", "Plan", "PlannedCell", "Request", "make_plan"]
 
 TRIALS = {"smoke": 1, "quick": 5, "paper": 20}
 USUAL_BACKBONES = ("vgg16", weights.SPLIT_NETWORK)
@@ -175,11 +176,11 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
     models = [FoundModel(find_model(name)) for name in unique(request.models)]
     _check_start(request, models)
     timings = Timings(request.runs)
-    opened = _Opened(request, plan, progress)
+    opened = Opened(request, plan, progress)
     for name in unique(request.datasets):
         if opened(name) is None:
             continue
-        for way, dataset, split in _splits(request, ways[name], opened):
+        for way, dataset, split in arms(request, ways[name], opened):
             for model in models:
                 for untuned in (False, True) if model.untuned_row and request.trials != 0 else (False,):
                     setup = _Setup(request, way, dataset, split, model, untuned, device)
@@ -189,53 +190,6 @@ def make_plan(request: Request, *, progress: Progress | None = None) -> Plan:
                     )
     plan.warnings += _absent_then(plan)
     return plan
-
-
-class _Opened:
-    """The datasets of a request, each opened once; what is wrong with one is a problem of the plan."""
-
-    def __init__(self, request: Request, plan: Plan, progress: Progress | None) -> None:
-        self.plan = plan
-        self._request, self._progress = request, progress
-        self._open: dict[str, Dataset | None] = {}
-
-    def __call__(self, name: str) -> Dataset | None:
-        """Return the dataset, None when it cannot be used. Raises what is wrong with the only one."""
-        if name not in self._open:
-            self._open[name] = self._dataset(name)
-        return self._open[name]
-
-    def on(self, way: Way) -> Dataset | None:
-        """Return what a protocol runs on: the dataset, or the two of `external` as one; None when it cannot."""
-        dataset = self(way.dataset)
-        if dataset is None or way.other is None:
-            return dataset
-        away = self(way.other)
-        if away is None:
-            return None
-        try:
-            return join(dataset, away)
-        except DataError as error:
-            if way.asked:
-                self.plan.problems.append(str(error))
-            else:
-                self.plan.skipped.append(f"{dataset.name}, protocol {way.protocol!r}: skipped, {error}")
-            return None
-
-    def _dataset(self, name: str) -> Dataset | None:
-        request, plan = self._request, self.plan
-        try:
-            dataset = open_dataset(
-                name, data_root=request.data_root, skip_bad=request.skip_bad, progress=self._progress
-            )
-        except DataError as error:
-            if set(request.datasets) == {name}:
-                raise
-            plan.problems.append(str(error))
-            return None
-        plan.warnings += [f"{dataset.name}: {warning}" for warning in dataset.warnings]
-        plan.warnings += [f"{dataset.name}: left out {what}" for what in dataset.skipped]
-        return dataset
 
 
 def _check_start(request: Request, models: Sequence[FoundModel]) -> None:
@@ -263,39 +217,6 @@ def _absent_then(plan: Plan) -> list[str]:
         return []
     names = ",".join(networks)
     return [f"finished cells did without the weights of {names}; 'harness fetch --weights {names}' gets them"]
-
-
-def _splits(request: Request, ways: Sequence[Way], opened: _Opened) -> Iterator[tuple[Way, Dataset, Split]]:
-    plan = opened.plan
-    for way in ways:
-        dataset = opened.on(way)
-        if dataset is None:
-            continue
-        protocol = way.protocol or _best_protocol(dataset, plan)
-        for seed in unique(request.seeds):
-            try:
-                for split in splits_of(dataset, protocol, seed=seed):
-                    yield way, dataset, split
-            except ProtocolSkipped as reason:
-                message = f"{dataset.name}, protocol {protocol!r}: skipped, {reason}"
-                if message not in plan.skipped:
-                    plan.skipped.append(message)
-            except DataError as error:
-                plan.problems.append(f"dataset {dataset.name!r}: {error}")
-
-
-def _best_protocol(dataset: Dataset, plan: Plan) -> str:
-    protocol = best_protocol(dataset)
-    if protocol != "official":
-        plan.warnings.append(f"{dataset.name}: its authors give no split, so it runs under {protocol!r}")
-    return protocol
-
-
-def best_protocol(dataset: Dataset) -> str:
-    """Return 'official' where the dataset has a split, else what keeps patients together, else 'random'."""
-    if any(sample.split is not None for sample in dataset.samples):
-        return "official"
-    return "group-kfold" if len(set(dataset.groups) - {None}) > 1 else "random"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from harness.folders import cache_folder
 from harness.images import Images, PixelStore
 from harness.metrics import check_probabilities
 from harness.models import FoundModel
-from harness.planning import RECIPES, best_protocol
+from harness.openings import best_protocol
+from harness.planning import RECIPES
 from harness.protocols import make_splits
 from harness.registry import find_model
 from harness.sources import engine_digest

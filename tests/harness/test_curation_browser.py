@@ -332,7 +332,7 @@ def test_everything_can_be_reached_and_seen_without_a_mouse(browser: Browser) ->
     browser.driver.switch_to.active_element.send_keys(ESCAPE)
     unnamed = browser.run(
         "return [...document.querySelectorAll('button, select, input, img')].filter((e) => e.offsetParent && "
-        "!(e.innerText || e.getAttribute('aria-label') || e.labels?.length || e.hasAttribute('alt'))).map((e) => e.outerHTML)"
+        "!(e.innerText || e.ariaLabel || e.labels?.length || e.hasAttribute('alt'))).map((e) => e.outerHTML)"
     )
     assert unnamed == []
     assert browser.run("return document.querySelector('[role=status]').getAttribute('aria-live')") == "polite"

@@ -220,7 +220,9 @@ def test_every_kind_of_file_is_there(tmp_path):
     assert set(contents(tmp_path / "out")) == {
         ".boards.json",
         "index.md",
+        "report.html",
         "schemas/board.schema.json",
+        "schemas/external.schema.json",
         "schemas/verdicts.schema.json",
         "sars-cov-2-ct/verdicts.md",
         "sars-cov-2-ct/verdicts.json",
