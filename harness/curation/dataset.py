@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.curation.collection import DECISIONS, open_collection
+from harness.curation.collection import DECISIONS, DOCUMENTS, open_collection
 from harness.curation.decisions import read_events
 from harness.curation.division import divided
 from harness.curation.selection import Chosen, Selection, selected
@@ -39,6 +39,7 @@ PROVENANCE_COLUMNS = (
     "object", "figure", "doi", "title", "decided", "label_reason", "group_reason", "ct_reason",
 )  # fmt: skip
 LONGEST_CELL = 8000
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,43 @@ class Written:
     left_out: dict[str, int]
     remarks: tuple[str, ...]
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was written, in a few lines for people."""
+        images = f"{sum(self.classes.values())} images ({_counted(self.classes)}) in {self.groups} groups"
+        parts = f"; {_counted(self.parts)}" if self.parts else ""
+        left = (f"left out: {_counted(self.left_out)}",) if self.left_out else ()
+        notes = (f"note: {remark}" for remark in self.remarks)
+        return (images + parts, *left, f"reviewed by eye: {self.reviewed}", *notes)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
 
 def write_dataset(folder: Path) -> Written:
     """Write the dataset of a collection into its folder; what was written before is replaced.
 
     Raises `DataError` where no picture is a CT slice with a label, and leaves what is there as it is.
     """
+    from filelock import FileLock, Timeout
+
+    if not (folder / DOCUMENTS).is_dir():
+        return _written(folder)  # says that it is no collection
+    try:
+        with FileLock(folder / ".write.lock", timeout=PATIENCE_SECONDS):
+            return _written(folder)
+    except Timeout:
+        raise DataError(f"another process writes the dataset of {str(folder)!r}; wait for it") from None
+    except OSError as error:
+        raise DataError(f"cannot write into {str(folder)!r}: {error.strerror or error}") from error
+
+
+def _written(folder: Path) -> Written:
     collection = open_collection(folder)
     standing = Standing(collection.candidates, read_events(folder / DECISIONS))
     selection = selected(standing)
-    left = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items())
+    left = _counted(selection.left_out)
     if not selection.images:
         raise DataError(
             f"no picture of {str(folder)!r} is a CT slice with a label ({left or 'no figures'}); give labels with: "

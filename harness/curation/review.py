@@ -187,10 +187,20 @@ class _Handler(BaseHTTPRequestHandler):
         raise _Refused(HTTPStatus.NOT_FOUND, "there is no such thing (any more)")
 
     def _post(self, place: list[str]) -> tuple[bytes, str]:
-        if place != ["decide"]:
+        if place not in (["decide"], ["write"]):
             raise _Refused(HTTPStatus.NOT_FOUND, "there is no such thing")
         if self.headers.get_content_type() != "application/json":
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a decision is JSON")
+        return self._written() if place == ["write"] else self._decided()
+
+    def _written(self) -> tuple[bytes, str]:
+        self._body()
+        try:
+            return _json({"said": "Written: " + "; ".join(self.server.session.write())})
+        except DataError as error:
+            raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+
+    def _decided(self) -> tuple[bytes, str]:
         version, action, target, value = _decision(self._body())
         try:
             return _json(self.server.session.decide(version, action, target, value))

@@ -5,6 +5,9 @@ const FILTERS = {
   ct: ["CT slices", (one) => one.ct || one.verdict],
   open: ["without a decision", (one) => one.ct && !one.verdict],
   unlabelled: ["without a label", (one) => one.ct && one.verdict !== "rejected" && !(one.label || one.suggested)],
+  unsure: ["unsure", (one) => one.confidence < UNSURE],
+  class0: ["first class", (one) => as(one) === state.classes[0]],
+  class1: ["second class", (one) => as(one) === state.classes[1]],
   in: ["accepted", (one) => one.verdict && one.verdict !== "rejected"],
   rejected: ["rejected", (one) => one.verdict === "rejected"],
   other: ["no CT suggested", (one) => !one.ct],
@@ -12,6 +15,7 @@ const FILTERS = {
 };
 const GRIDS = [[2, 1], [1, 2], [2, 2], [3, 1], [1, 3], [3, 2], [2, 3]];
 const POLL_MS = 2000;
+const UNSURE = 0.75;
 
 let state = { version: -1, items: [], papers: [], classes: ["", ""], counts: {} };
 let shown = [];
@@ -45,6 +49,7 @@ async function load(focus) {
   state = await get("state");
   document.title = `Review: ${state.title}`;
   $("title").textContent = state.title;
+  state.classes.forEach((name, k) => { $("filter").querySelector(`[value=class${k}]`).textContent = name; });
   papers();
   choose();
   const has = (id) => shown.some((one) => one.id === id);
@@ -75,6 +80,10 @@ function progress() {
   $("count").title = `${decided - rejected} in, ${relabelled} of them relabelled, ${rejected} rejected`;
 }
 
+function as(one) {
+  return (one.ct || one.verdict) && one.verdict !== "rejected" ? one.label || one.suggested : null;
+}
+
 function standing(one) {
   if (!one.verdict) return "";
   return one.verdict === "rejected" ? "out" : "in";
@@ -97,8 +106,9 @@ function strip() {
     image.loading = "lazy";
     image.alt = "";
     image.src = `thumbnail/${one.id}`;
-    button.append(image);
-    button.addEventListener("click", () => show(one.id));
+    const words = document.createElement("span");
+    button.append(image, words);
+    button.addEventListener("click", () => act(() => (one.id === now ? grid(false) : show(one.id))));
     const item = document.createElement("li");
     item.append(button);
     dress(button, one);
@@ -109,6 +119,7 @@ function strip() {
 function dress(button, one) {
   button.className = [standing(one), one.id === now ? "now" : ""].join(" ").trim();
   button.setAttribute("aria-label", `${one.name || one.id}, ${told(one)}`);
+  button.lastChild.textContent = told(one);
   if (one.id === now) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
 }
@@ -234,6 +245,32 @@ function walk(step) {
   return next ? show(next.id) : null;
 }
 
+function row(step) {
+  const buttons = [...$("strip").querySelectorAll("button")];
+  const here = buttons.findIndex((one) => one.dataset.id === now);
+  const middle = (one) => one.offsetLeft + one.offsetWidth / 2;
+  const tops = [...new Set(buttons.map((one) => one.offsetTop))];
+  const top = tops[tops.indexOf(buttons[here].offsetTop) + step];
+  const there = buttons.filter((one) => one.offsetTop === top);
+  there.sort((a, b) => Math.abs(middle(a) - middle(buttons[here])) - Math.abs(middle(b) - middle(buttons[here])));
+  return there.length ? show(there[0].dataset.id) : null;
+}
+
+function grid(wanted = !document.body.classList.contains("grid")) {
+  document.body.classList.toggle("grid", wanted);
+  $("grid-button").setAttribute("aria-pressed", String(wanted));
+  fit();
+  const button = $("strip").querySelector(".now");
+  if (button) button.scrollIntoView({ block: "center", inline: "center" });
+}
+
+async function write() {
+  say("Writing the dataset …");
+  const answer = await fetch("write", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+  const found = await answer.json();
+  say(answer.ok ? found.said : `Nothing was written: ${found.error}`);
+}
+
 function undecided() {
   const place = shown.findIndex((one) => one.id === now);
   const next = [...shown.slice(place + 1), ...shown.slice(0, Math.max(0, place))].find((one) => !one.verdict);
@@ -294,6 +331,7 @@ function name() {
 }
 
 async function cut() {
+  grid(false);
   if (split) {
     split.which = (split.which + 1) % split.ways.length;
   } else {
@@ -376,16 +414,22 @@ const ACTS = {
   confirm: confirmed,
   cancel,
   undecided,
+  write,
+  grid: () => grid(),
+  one: () => grid(false),
+  up: () => row(-1),
+  down: () => row(1),
   help: () => $("help").showModal(),
 };
 const KEYS = {
-  a: "accept", r: "reject", 1: "label1", 2: "label2", p: "patient", s: "split", m: "merge", u: "undo", n: "undecided",
+  a: "accept", r: "reject", 1: "label1", 2: "label2", p: "patient", s: "split", m: "merge", u: "undo", n: "undecided", g: "grid", w: "write",
   ArrowRight: "next", j: "next", ArrowLeft: "previous", k: "previous", "?": "help",
 };
-const WITHOUT_PICTURE = new Set(["undo", "help"]);
+const GRID_KEYS = { ArrowUp: "up", ArrowDown: "down", Enter: "one", Escape: "one" };
+const WITHOUT_PICTURE = new Set(["undo", "help", "write", "grid", "one"]);
 
 function act(what) {
-  if (now || WITHOUT_PICTURE.has(what)) busy = busy.then(() => ACTS[what]()).catch(gone);
+  if (now || WITHOUT_PICTURE.has(what)) busy = busy.then(ACTS[what] || what).catch(gone);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -400,12 +444,10 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     return;
   }
-  if (KEYS[event.key] && !onButton && !event.repeat) {
+  const what = KEYS[event.key] || (document.body.classList.contains("grid") ? GRID_KEYS[event.key] : null);
+  if (what && !onButton && (!event.repeat || ["next", "previous", "up", "down"].includes(what))) {
     event.preventDefault();
-    act(KEYS[event.key]);
-  } else if (event.repeat && ["next", "previous"].includes(KEYS[event.key])) {
-    event.preventDefault();
-    act(KEYS[event.key]);
+    act(what);
   }
 });
 
