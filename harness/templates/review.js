@@ -414,7 +414,7 @@ const ACTS = {
   confirm: confirmed,
   cancel,
   undecided,
-  write,
+  write: () => { write().catch(gone); },
   grid: () => grid(),
   one: () => grid(false),
   up: () => row(-1),
