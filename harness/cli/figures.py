@@ -65,12 +65,14 @@ def extract(
 
 
 def _read(path: Path, out: Path, stem: str) -> tuple[dict[str, Any], bool]:
+    from harness.figures.descriptions import describing
     from harness.figures.documents import Unopened, read_document
     from harness.figures.figure_files import as_json
     from harness.figures.types import Document
 
     try:
-        return as_json(read_document(path, out, stem=stem)), False
+        with describing(path) as describe:
+            return as_json(read_document(path, out, stem=stem, describe=describe)), False
     except Unopened as error:
         return as_json(Document(str(path), 0, problems=(error.reason,))), True
 

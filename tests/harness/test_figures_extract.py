@@ -154,7 +154,9 @@ def test_the_file_has_the_keys_of_the_ground_truth(tmp_path: Path) -> None:
     )
     assert figure["bbox"] == pytest.approx([100, 100, 300, 250], abs=0.5)
     assert figure["caption_text"] == "Figure 1. Chest CT of the patient on the first day."
-    assert (figure["panel_boxes"], figure["has_ct"]) == ([], None)
+    assert figure["panel_boxes"] == [pytest.approx([100, 100, 300, 250], abs=0.5)]
+    assert isinstance(figure["has_ct"], bool)
+    assert 0.5 <= figure["ct_confidence"] <= 1
     assert decoded(tmp_path / "out" / figure["image"]).shape == (figure["height"], figure["width"], 3)
 
 
