@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,20 +90,38 @@ def write_dataset(folder: Path) -> Written:
 def _written(folder: Path) -> Written:
     collection = open_collection(folder)
     standing = Standing(collection.candidates, read_events(folder / DECISIONS))
-    selection = selected(standing)
-    left = _counted(selection.left_out)
-    if not selection.images:
-        raise DataError(
-            f"no picture of {str(folder)!r} is a CT slice with a label ({left or 'no figures'}); give labels with: "
-            f"harness figures review {folder}"
-        )
+    with _fresh(folder) as fresh:
+        selection = selected(standing, fresh)
+        if not selection.images:
+            left = _counted(selection.left_out) or "no figures"
+            raise DataError(
+                f"no picture of {str(folder)!r} is a CT slice with a label ({left}); give labels with: "
+                f"harness figures review {folder}"
+            )
+        return _put(folder, fresh, selection, standing.lost)
+
+
+@contextmanager
+def _fresh(folder: Path) -> Iterator[Path]:
+    """Lend a folder for images that is gone afterwards unless it was renamed; what a killed writer left goes too."""
+    for left in (*folder.glob(f".{IMAGES}-*"), *folder.glob(f".old-{IMAGES}-*")):
+        shutil.rmtree(left)
+    fresh = folder / f".{IMAGES}-{os.getpid()}"
+    fresh.mkdir()
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _put(folder: Path, fresh: Path, selection: Selection, lost: int) -> Written:
     images = selection.images
     labels = [CLASSES.index(one.label) for one in images]
     parts, no_split = divided([one.file for one in images], labels, [one.group for one in images])
     reviewed = sum(one.decided.verdict is not None for one in images)
-    remarks = _remarks(selection, no_split, standing.lost)
+    remarks = _remarks(selection, no_split, lost)
     card = _card(folder, selection, reviewed, [one for one in (no_split,) if one])
-    _replace(folder, images, parts, card)
+    _replace(folder, fresh, images, parts, card)
     return Written(
         folder / CARD,
         dict(Counter(one.label for one in images)),
@@ -188,25 +207,18 @@ def _toml(value: Any) -> str:
     return str(value)
 
 
-def _replace(folder: Path, images: Sequence[Chosen], parts: Mapping[str, str], card: str) -> None:
+def _replace(
+    folder: Path, fresh: Path, images: Sequence[Chosen], parts: Mapping[str, str], card: str
+) -> None:
     """Put a new dataset where an old one is: the images in one rename, the card last."""
-    fresh, old = folder / f".{IMAGES}-{os.getpid()}", folder / f".old-{IMAGES}-{os.getpid()}"
-    try:
-        for left in (*folder.glob(f".{IMAGES}-*"), *folder.glob(f".old-{IMAGES}-*")):
-            shutil.rmtree(left)
-        fresh.mkdir()
-        for one in images:
-            (fresh / one.file).write_bytes(one.png)
-        if (folder / IMAGES).exists():
-            (folder / IMAGES).rename(old)
-        fresh.rename(folder / IMAGES)
-        _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
-        _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
-        _write(folder / CARD, card)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise DataError(f"cannot write into {str(folder)!r}: {error.strerror or error}") from error
+    old = folder / f".old-{IMAGES}-{os.getpid()}"
+    if (folder / IMAGES).exists():
+        (folder / IMAGES).rename(old)
+    fresh.rename(folder / IMAGES)
+    _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
+    _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
+    _write(folder / CARD, card)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(path: Path, text: str) -> None:
