@@ -181,6 +181,7 @@ def built(
         finally:
             for one in running:
                 one.end()
+            _swept(out)
 
 
 @contextmanager
@@ -200,8 +201,7 @@ def _prepared(out: Path) -> Iterator[None]:
             f"cannot write into {str(out)!r}: {error.strerror or error}; name another folder with --out"
         ) from error
     try:
-        for left in (out / DOCUMENTS).glob(f"{SCRATCH}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        _swept(out)
         yield
     finally:
         lock.release()
@@ -218,6 +218,12 @@ def _own(out: Path) -> None:
         raise DataError(
             f"{str(out)!r} is not empty and no collection (it holds {min(found)!r}); name a new folder with --out"
         )
+
+
+def _swept(out: Path) -> None:
+    """Remove what readers were at, also one that Ctrl-C met while it was being started; the lock says it's all ours."""
+    for left in (out / DOCUMENTS).glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _earlier(task: Task, out: Path, retry: bool) -> Outcome | None:
@@ -292,10 +298,9 @@ class _Running:
             self.process.wait()
 
     def end(self) -> None:
-        """Stop the process and remove what it has made so far."""
+        """Stop the process."""
         self._kill()
         self._close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _close(self) -> None:
         if self.process.stdin is not None:

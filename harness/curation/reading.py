@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ CODE = ("figures/*.py", "figures/*.npz", "curation/reading.py", "data/decoding.p
 
 def reader_digest(rules: Path | None = None) -> str:
     """Return the SHA-256 of all that decides what is read out of a PDF: code, the small model, rules, PyMuPDF."""
-    total = hashlib.sha256(str(figures_extra().__version__).encode())
+    total = hashlib.sha256(_pymupdf().encode())
     for pattern in CODE:
         for path in sorted(PACKAGE.glob(pattern)):
             code = path.suffix == ".py"
@@ -41,6 +42,14 @@ def reader_digest(rules: Path | None = None) -> str:
     chosen = rules if rules is not None else PACKAGE / "figures" / "rules.toml"
     total.update(b"\0rules\0" + chosen.read_bytes())
     return total.hexdigest()
+
+
+def _pymupdf() -> str:
+    """The version of PyMuPDF, without the second that importing it takes. Raises `DataError` where there is none."""
+    try:
+        return version("pymupdf")
+    except PackageNotFoundError:
+        return str(figures_extra().__version__)
 
 
 def page_image(page: int) -> str:

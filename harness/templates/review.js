@@ -261,7 +261,8 @@ function grid(wanted = !document.body.classList.contains("grid")) {
   $("grid-button").setAttribute("aria-pressed", String(wanted));
   fit();
   const button = $("strip").querySelector(".now");
-  if (button) button.scrollIntoView({ block: "center", inline: "center" });
+  if (button) button.scrollIntoView({ block: wanted ? "center" : "nearest", inline: "center" });
+  if (!wanted) scrollTo(0, 0);
 }
 
 async function write() {

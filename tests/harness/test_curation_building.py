@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pymupdf
 import pytest
 from demo_papers import demo_paper
@@ -19,7 +21,9 @@ from made_papers import Paper
 
 from harness.curation.building import Limits, Outcome, Task, built, found_pdfs, tasks_of
 from harness.curation.collection import DOCUMENTS, open_collection
+from harness.data.dataset import open_dataset
 from harness.errors import DataError, UsageError
+from harness.protocols import make_splits
 
 QUICK = """
 import json, os, pathlib, sys, time
@@ -268,7 +272,7 @@ def papers(tmp_path: Path) -> Path:
 
 def harness(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)  # type: ignore[call-overload, no-any-return]
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -369,6 +373,60 @@ def test_many_small_pdfs_good_and_bad(tmp_path: Path) -> None:
     )  # copies are read once
     assert "30 figures" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_hostile_pdfs_are_named_and_nothing_is_written_elsewhere(papers: Path, tmp_path: Path) -> None:
+    """Cut off, scanned, with scripts and launch actions, with names that are paths, formulas and terminal codes."""
+    whole = (papers / "one.pdf").read_bytes()
+    (papers / "two.pdf").unlink()
+    (papers / "cut.pdf").write_bytes(whole[: len(whole) // 3])
+    Paper().image((0, 0, 500, 700), np.tile(np.arange(200, dtype=np.uint8), (280, 1))).save(
+        papers / "scan.pdf"
+    )
+    scripted = Paper().text((60, 60, 440, 200))
+    action = f"<</S/Launch/F({tmp_path / 'run.sh'})/Next<</S/JavaScript/JS(app.alert\\(1\\))>>>>"
+    scripted.document.xref_set_key(scripted.document.pdf_catalog(), "OpenAction", action)
+    scripted.document.embfile_add("..\\..\\evil.sh", b"rm -rf /", filename="../../evil.sh")
+    scripted.save(papers / "script.pdf")
+    for name in ("=cmd|' calc'.pdf", "a\n\x1b[31mred.pdf", "-rf.pdf", "é" * 100 + ".pdf", "%2e%2e%2fx.pdf"):
+        (papers / name).write_bytes(whole + name.encode())
+    before = {path for path in tmp_path.rglob("*") if "out" not in path.parts}
+    done = harness("figures", "build", papers, "--out", tmp_path / "out")
+    assert "[9/9]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr
+    assert {path for path in tmp_path.rglob("*") if (tmp_path / "out") not in (path, *path.parents)} == before
+    names = [path.name for path in (tmp_path / "out" / "images").iterdir()]
+    assert all(re.fullmatch(r"[A-Za-z0-9][\w.%-]*\.png", name) for name in names), names
+    assert len(names) == 5  # the copies hold the same pictures
+
+
+@pytest.mark.slow
+def test_two_thousand_pages_are_read(tmp_path: Path) -> None:
+    paper = Paper()
+    for number in range(1999):
+        paper.words(60, 80, f"Page {number}").next_page()
+    (tmp_path / "in").mkdir()
+    paper.caption(100, 268, "Figure 1.", "A chart.").chart((100, 100, 300, 250)).text((60, 300, 440, 640))
+    paper.save(tmp_path / "in" / "long.pdf")
+    done = harness("figures", "build", tmp_path / "in", "--out", tmp_path / "out")
+    assert "[1/1] long.pdf: 1 figures" in done.stderr
+
+
+@pytest.mark.data("pdfs")
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_real_papers_become_a_dataset_that_opens(tmp_path: Path) -> None:
+    done = harness("figures", "build", Path(os.environ["HARNESS_PDFS"]) / "papers", "--out", tmp_path / "my-ct")
+    assert done.returncode == 0, done.stderr
+    dataset = open_dataset(str(tmp_path / "my-ct" / "card.toml"))
+    assert {sample.label for sample in dataset.samples} == {0, 1}
+    (split,) = make_splits("official", dataset.samples)
+    group = {sample.id: sample.group for sample in dataset.samples}
+    parts = [{group[one] for one in part} for part in (split.train, split.val, split.test)]
+    assert all(parts)
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
 
 
 @pytest.mark.data("pdfs")
