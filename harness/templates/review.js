@@ -98,38 +98,48 @@ function told(one) {
 }
 
 function strip() {
-  $("strip").replaceChildren(...shown.map((one) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset.id = one.id;
-    const image = document.createElement("img");
-    image.loading = "lazy";
-    image.alt = "";
-    image.src = `thumbnail/${one.id}`;
-    const words = document.createElement("span");
-    button.append(image, words);
-    button.addEventListener("click", () => act(() => (one.id === now ? grid(false) : show(one.id))));
-    const item = document.createElement("li");
-    item.append(button);
-    dress(button, one);
-    return item;
-  }));
+  const list = $("strip");
+  const wanted = new Set(shown.map((one) => one.id));
+  for (const item of [...list.children]) if (!wanted.has(idOf(item))) item.remove();
+  const items = [...list.children];
+  const same = items.length === shown.length && shown.every((one, k) => idOf(items[k]) === one.id);
+  if (!same) list.replaceChildren(...shown.map(tile));
+  redress();
+}
+
+function idOf(item) {
+  return item.firstChild.dataset.id;
+}
+
+function tile(one) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.id = one.id;
+  const image = document.createElement("img");
+  image.loading = "lazy";
+  image.alt = "";
+  image.src = `thumbnail/${one.id}`;
+  const words = document.createElement("span");
+  button.append(image, words);
+  button.addEventListener("click", () => act(() => (one.id === now ? grid(false) : show(one.id))));
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
 }
 
 function dress(button, one) {
-  button.className = [standing(one), one.id === now ? "now" : ""].join(" ").trim();
-  button.setAttribute("aria-label", `${one.name || one.id}, ${told(one)}`);
-  button.lastChild.textContent = told(one);
+  const look = [standing(one), one.id === now ? "now" : ""].join(" ").trim();
+  const words = told(one);
+  if (button.className === look && button.lastChild.textContent === words) return;
+  button.className = look;
+  button.lastChild.textContent = words;
+  button.setAttribute("aria-label", `${one.name || one.id}, ${words}`);
   if (one.id === now) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
 }
 
 function redress() {
-  const known = new Map(shown.map((one) => [one.id, one]));
-  for (const button of $("strip").querySelectorAll("button")) {
-    const one = known.get(button.dataset.id);
-    if (one) dress(button, one);
-  }
+  [...$("strip").children].forEach((item, k) => dress(item.firstChild, shown[k]));
 }
 
 async function show(id, again) {
@@ -246,14 +256,14 @@ function walk(step) {
 }
 
 function row(step) {
-  const buttons = [...$("strip").querySelectorAll("button")];
-  const here = buttons.findIndex((one) => one.dataset.id === now);
-  const middle = (one) => one.offsetLeft + one.offsetWidth / 2;
-  const tops = [...new Set(buttons.map((one) => one.offsetTop))];
-  const top = tops[tops.indexOf(buttons[here].offsetTop) + step];
-  const there = buttons.filter((one) => one.offsetTop === top);
-  there.sort((a, b) => Math.abs(middle(a) - middle(buttons[here])) - Math.abs(middle(b) - middle(buttons[here])));
-  return there.length ? show(there[0].dataset.id) : null;
+  const items = [...$("strip").children];
+  const here = items.find((one) => idOf(one) === now);
+  const tops = [...new Set(items.map((one) => one.offsetTop))];
+  const top = tops[tops.indexOf(here.offsetTop) + step];
+  const there = items.filter((one) => one.offsetTop === top);
+  const away = (one) => Math.abs(one.offsetLeft - here.offsetLeft);
+  there.sort((a, b) => away(a) - away(b));
+  return there.length ? show(idOf(there[0])) : null;
 }
 
 function grid(wanted = !document.body.classList.contains("grid")) {
@@ -488,4 +498,4 @@ async function watch() {
 }
 
 $("filter").replaceChildren(...Object.entries(FILTERS).map(([value, [text]]) => new Option(text, value)));
-load().then(watch, gone);
+busy = load().then(() => { watch(); }, gone);

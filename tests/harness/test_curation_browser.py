@@ -126,6 +126,7 @@ class Browser:
     def open(self) -> None:
         self.driver.get(self.review.url)
         self.until(lambda: self.text("count") != "")
+        self.settled()
 
     def press(self, keys: str) -> None:
         """Press keys one after the other, each once the page has done what the last one asked for."""
@@ -351,7 +352,7 @@ def test_the_grid_decides_by_the_same_keys_and_opens_a_picture(browser: Browser)
     browser.press("g")
     assert browser.run("return document.getElementById('stage').offsetParent") is None
     places = browser.run(
-        "return [...document.querySelectorAll('#strip button')].map((one) => [one.offsetLeft, one.offsetTop])"
+        "return [...document.querySelectorAll('#strip li')].map((one) => [one.offsetLeft, one.offsetTop])"
     )
     columns = sum(top == places[0][1] for _, top in places)
     assert 2 <= columns < len(places) == 10

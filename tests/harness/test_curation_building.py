@@ -419,7 +419,9 @@ def test_two_thousand_pages_are_read(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_real_papers_become_a_dataset_that_opens(tmp_path: Path) -> None:
-    done = harness("figures", "build", Path(os.environ["HARNESS_PDFS"]) / "papers", "--out", tmp_path / "my-ct")
+    done = harness(
+        "figures", "build", Path(os.environ["HARNESS_PDFS"]) / "papers", "--out", tmp_path / "my-ct"
+    )
     assert done.returncode == 0, done.stderr
     dataset = open_dataset(str(tmp_path / "my-ct" / "card.toml"))
     assert {sample.label for sample in dataset.samples} == {0, 1}
