@@ -67,6 +67,7 @@ def build(
     """
     from harness.cli.live import say
     from harness.curation.building import found_pdfs, tasks_of
+    from harness.curation.dataset import check_place
     from harness.curation.reading import reader_digest
     from harness.executors import stoppable
     from harness.figures.rules import read_rules
@@ -75,6 +76,7 @@ def build(
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, got {workers}")
     read_rules(rules)
+    check_place(out)
     paths = found_pdfs(pdfs)
     tasks, remarks = tasks_of(paths, reader_digest(rules), rules)
     for remark in remarks:

@@ -189,7 +189,6 @@ def _prepared(out: Path) -> Iterator[None]:
     """Make the folder, keep other builds away from it, and remove what a killed build left."""
     from filelock import FileLock, Timeout
 
-    _own(out)
     try:
         (out / DOCUMENTS).mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK)
@@ -205,19 +204,6 @@ def _prepared(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _own(out: Path) -> None:
-    """Raise `DataError` for a folder of somebody else's: writing a dataset replaces its images."""
-    try:
-        found = {one.name for one in out.iterdir()} if out.is_dir() else set()
-    except OSError as error:
-        raise DataError(f"cannot read {str(out)!r}: {error.strerror}; name another --out") from error
-    read = next((out / DOCUMENTS).glob(f"*/{FILE}"), None)
-    if found - {DOCUMENTS} and LOCK not in found and read is None:
-        raise DataError(
-            f"{str(out)!r} is not empty and no collection (it holds {min(found)!r}); name a new folder with --out"
-        )
 
 
 def _swept(out: Path) -> None:

@@ -24,7 +24,7 @@ from harness.curation.verdicts import Standing
 from harness.data.cards import Card, load_card
 from harness.errors import DataError
 
-__all__ = ["Written", "safe_cell", "write_dataset"]
+__all__ = ["Written", "check_place", "safe_cell", "write_dataset"]
 
 CARD, LIST, PROVENANCE, IMAGES = "card.toml", "images.csv", "provenance.csv", "images"
 LICENCE = "not stated: fill in (the images belong to the papers that provenance.csv names)"
@@ -69,6 +69,15 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
+def check_place(folder: Path) -> None:
+    """Raise `DataError` where images or a card are not ours to replace, as no provenance is beside them."""
+    theirs = [name for name in (IMAGES, CARD, LIST) if (folder / name).exists()]
+    if theirs and not (folder / PROVENANCE).exists():
+        raise DataError(
+            f"{str(folder / theirs[0])!r} was not written by this command; move it, or name another folder"
+        )
+
+
 def write_dataset(folder: Path) -> Written:
     """Write the dataset of a collection into its folder; what was written before is replaced.
 
@@ -89,6 +98,7 @@ def write_dataset(folder: Path) -> Written:
 
 def _written(folder: Path) -> Written:
     collection = open_collection(folder)
+    check_place(folder)
     standing = Standing(collection.candidates, read_events(folder / DECISIONS))
     with _fresh(folder) as fresh:
         selection = selected(standing, fresh)
@@ -212,11 +222,11 @@ def _replace(
 ) -> None:
     """Put a new dataset where an old one is: the images in one rename, the card last."""
     old = folder / f".old-{IMAGES}-{os.getpid()}"
+    _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
     if (folder / IMAGES).exists():
         (folder / IMAGES).rename(old)
     fresh.rename(folder / IMAGES)
     _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
-    _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
     _write(folder / CARD, card)
     shutil.rmtree(old, ignore_errors=True)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from harness.board_comparisons import context_text
 from harness.board_pairs import PAIRED, Smallest
 from harness.board_rows import RANKED_BY
-from harness.board_tables import facts, legend, pairs_text
+from harness.board_tables import Table, facts, legend, pairs_text
 from harness.boards import Board, Section
+from harness.reliability_tables import reliability_tables
 from harness.report.costs import Cost, cost_panels, costs_of
 from harness.report.curves import Curves, curves_of
 from harness.report.figures import Figure, figure, heading, scale_of
@@ -45,6 +46,7 @@ class SectionView:
     misses: Misses | None
     rules: tuple[RulesOfRow, ...]
     smallest: tuple[tuple[str, Smallest], ...]
+    reliability: tuple[tuple[str, Table, tuple[str, ...]], ...]
     paired_how: str
 
     @property
@@ -173,6 +175,11 @@ def _section_view(name: str, section: Section, board: Board, rules: Mapping[str,
         rules=rules_of(rows, rules),
         smallest=tuple(
             (heading(m), found) for m in PAIRED if (found := section.pairs.smallest(m)) is not None
+        ),
+        reliability=tuple(
+            (title, table, tuple(said))
+            for title, (table, said) in reliability_tables(section).items()
+            if table.rows
         ),
         paired_how=next(iter(pairs_text(section)), ""),
     )

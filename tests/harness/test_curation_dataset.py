@@ -277,6 +277,25 @@ def test_a_card_that_a_person_broke_is_not_overwritten(tmp_path: Path) -> None:
     assert (folder / "card.toml").read_text() == "licence = "
 
 
+@pytest.mark.parametrize("name", ["images", "card.toml", "images.csv"])
+def test_what_somebody_else_put_there_is_not_replaced(tmp_path: Path, name: str) -> None:
+    folder = collection(tmp_path / "my-ct", *several(2))
+    (folder / name).write_text("mine")
+    with pytest.raises(DataError, match="was not written by this command"):
+        write_dataset(folder)
+    assert (folder / name).read_text() == "mine"
+
+
+def test_a_dataset_that_a_crash_left_half_is_written_again(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", *several(2), *several(2, "non-COVID", 100))
+    write_dataset(folder)
+    (folder / "card.toml").unlink()
+    (folder / "images").rename(folder / ".old-images-1")
+    write_dataset(folder)
+    assert len(open_dataset(str(folder / "card.toml")).samples) == 8
+    assert not (folder / ".old-images-1").exists()
+
+
 def test_images_of_an_earlier_dataset_go_with_it(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1), Panel(2)]))
     write_dataset(folder)

@@ -1,4 +1,4 @@
-"""Hostile input of the building and the review: reasons, names, parsers that do not let go, other people's folders."""
+"""Hostile input of the building and the review: reasons, names, parsers that do not let go, browsers that go on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from harness.curation.decisions import read_events
 from harness.curation.reading import read_paper
 from harness.curation.review import Server
 from harness.curation.session import reviewing
-from harness.errors import DataError
 from harness.figures.documents import read_document
 
 FAR_LATER = 600
@@ -83,24 +82,6 @@ def test_a_name_that_is_no_unicode_is_read_like_any_other(tmp_path: Path) -> Non
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.pdf"))
     drawn(tmp_path / "plain.pdf").rename(path)
     assert len(read_document(path, tmp_path / "out").figures) == 1
-
-
-def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    """Writing a dataset replaces the folder's images: these are not ours to replace."""
-    holiday = tmp_path / "home" / "images" / "holiday.png"
-    holiday.parent.mkdir(parents=True)
-    holiday.write_bytes(b"sea")
-    tasks, _ = tasks_of([drawn(tmp_path / "a.pdf")], "code")
-    with pytest.raises(DataError, match=r"is not empty and no collection \(it holds 'images'\); name a new"):
-        list(built(tasks, tmp_path / "home", workers=1))
-    assert [one.name for one in (tmp_path / "home").iterdir()] == ["images"]
-    assert holiday.read_bytes() == b"sea"
-
-
-def test_a_collection_may_grow_also_when_its_lock_was_not_copied(tmp_path: Path) -> None:
-    out = collection(tmp_path / "out", Made("a.pdf", [Panel(10)]))
-    (out / "card.toml").write_text("")
-    assert list(built([], out, workers=1)) == []
 
 
 def test_memory_that_numpy_does_not_get_is_the_limit_too(tmp_path: Path) -> None:

