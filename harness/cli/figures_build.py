@@ -41,7 +41,12 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What 'harness figur
 
 
 def build(
-    pdfs: Annotated[list[Path], typer.Argument(metavar="PDF...", help="PDFs, and folders that hold some.")],
+    pdfs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PDF...", help="PDFs, folders or patterns of them, or a .txt that lists them."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the dataset grows.")],
     workers: Annotated[
         int | None, typer.Option(help="PDFs that are read side by side [default: one a CPU core].")
@@ -95,7 +100,9 @@ def _build(
         live.stage(f"{len(tasks)} PDFs", 0.0)
         ends = built(tasks, out, workers=workers, limits=Limits(seconds, memory_mb), retry=retry)
         for number, outcome in enumerate(ends, 1):
-            live.stage(f"{number} of {len(tasks)} PDFs: {outcome.task.path.name}", number / len(tasks))
+            live.stage(
+                f"{number} of {len(tasks)} PDFs: {_shown(outcome.task.path.name)}", number / len(tasks)
+            )
             failed += outcome.status == "failed"
             figures += outcome.figures
             _say(outcome, number, len(tasks))
@@ -141,18 +148,8 @@ def _written(folder: Path) -> Written | None:
 def _tell(written: Written) -> None:
     from harness.cli.live import say
 
-    counted = ", ".join(f"{count} {name}" for name, count in written.classes.items())
-    parts = ", ".join(f"{count} {name}" for name, count in written.parts.items())
-    say(
-        f"{sum(written.classes.values())} images ({counted}) in {written.groups} groups"
-        + f"; {parts}" * bool(parts)
-    )
-    left = ", ".join(f"{count} {reason}" for reason, count in written.left_out.items())
-    if left:
-        say(f"left out: {left}")
-    say(f"reviewed by eye: {written.reviewed}")
-    for remark in written.remarks:
-        say(f"note: {remark}")
+    for line in written.lines:
+        say(line)
     typer.echo(str(written.card))
 
 
@@ -165,8 +162,8 @@ def review(
 ) -> None:
     """Decide on the pictures by eye, in a page that only this machine can open.
 
-    Every decision is kept at once; undo goes back as far as you like, also after a restart. Then run 'harness figures
-    write'.
+    Every decision is kept at once; undo goes back as far as you like, also after a restart. Then write
+    the dataset: by 'w' on the page, or with 'harness figures write'.
     """
     from harness.curation.review import serve
 

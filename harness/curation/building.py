@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,7 @@ MOST_PAGES = 5000
 POLL_SECONDS = 0.02
 BLOCK = 1 << 20
 SCRATCH = ".reading-"
+LOCK = ".build.lock"
 
 READER = (sys.executable, "-m", "harness.curation.child")
 
@@ -73,12 +75,13 @@ class Outcome:
 
 
 def found_pdfs(paths: Sequence[Path]) -> list[Path]:
-    """Return the PDFs that are named, and those in folders that are named, each once, in an order of their own.
+    """Return the PDFs that are named, each once: files, those in folders, patterns, and lists in text files.
 
-    Raises `UsageError` for a path where nothing is, and where there is no PDF at all.
+    A list ends in .txt and names one path a line, from the list's folder; empty lines and those that begin with '#'
+    are left out. Raises `UsageError` for a path where nothing is, and where there is no PDF at all.
     """
     found: dict[Path, None] = {}
-    for path in paths:
+    for path in _named(paths):
         if path.is_dir():
             inside = (one for one in path.rglob("*") if one.suffix.lower() == ".pdf" and one.is_file())
             found |= dict.fromkeys(sorted(inside))
@@ -90,6 +93,31 @@ def found_pdfs(paths: Sequence[Path]) -> list[Path]:
     if not found:
         raise UsageError(f"no PDF in {', '.join(repr(str(path)) for path in paths)}; their names end in .pdf")
     return list(found)
+
+
+def _named(paths: Sequence[Path]) -> Iterator[Path]:
+    """Paths with patterns that no shell has filled in, and lists, replaced by what they name."""
+    for path in paths:
+        if path.suffix.lower() == ".txt" and path.is_file():
+            yield from _listed(path)
+        elif not path.exists() and any(sign in str(path) for sign in "*?["):
+            anchor = Path(path.anchor)
+            matches = sorted(anchor.glob(str(path.relative_to(anchor))))
+            if not matches:
+                raise UsageError(f"nothing is like {str(path)!r}; name PDFs, or folders that hold some")
+            yield from matches
+        else:
+            yield path
+
+
+def _listed(path: Path) -> Iterator[Path]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the list {str(path)!r}: {error}") from error
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            yield path.parent / line.strip()
 
 
 def tasks_of(paths: Sequence[Path], reader: str, rules: Path | None = None) -> tuple[list[Task], list[str]]:
@@ -163,7 +191,7 @@ def _prepared(out: Path) -> Iterator[None]:
 
     try:
         (out / DOCUMENTS).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".build.lock")
+        lock = FileLock(out / LOCK)
         lock.acquire(timeout=0)
     except Timeout:
         raise DataError(f"another build works in {str(out)!r}; wait for it, or name another --out") from None
@@ -291,7 +319,7 @@ class _Running:
         if code < 0:
             return f"its reader died of {_signal(-code)}"
         said = (self.scratch / "errors").read_text("utf-8", "replace").strip().splitlines()
-        if said and said[-1].startswith("MemoryError"):
+        if said and re.match(r"[\w.]*MemoryError\b", said[-1]):
             return f"needs more than {self.limits.memory_mb} MB of memory (--memory-limit)"
         return f"its reader ended with {code}: {said[-1][:200] if said else f'without {FILE}'}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -20,10 +21,14 @@ PAGES = "pages"
 
 LARGEST_FILE = 1 << 30
 
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
+
 
 def main(task: dict[str, Any]) -> None:
     """Read the PDF of a task into its folder, the current one."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _die_with_parent()
     _limit(task["memory_bytes"], task["cpu_seconds"])
     from harness.curation.reading import read_paper
 
@@ -45,6 +50,14 @@ def _limit(memory_bytes: int, cpu_seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
+def _die_with_parent() -> None:
+    """Have Linux kill this process with its parent: while a parser loops in C, no thread of Python runs."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
 def _end_with_parent() -> None:
     """Wait for the end of standard input, which the parent holds open, be it closed or dead; then end."""
     while os.read(0, 1):
@@ -54,12 +67,11 @@ def _end_with_parent() -> None:
 
 def _say_pages(path: Path, folder: Path) -> None:
     """Tell the parent how long to wait; a PDF that cannot be opened is reported when it is read."""
-    from harness.figures.documents import figures_extra
+    from harness.figures.documents import open_pdf
     from harness.figures.limits import broken
 
-    pymupdf = figures_extra()
     try:
-        with pymupdf.open(path, filetype="pdf") as opened:
+        with open_pdf(path) as opened:
             count = 0 if opened.needs_pass else opened.page_count
     except broken():
         count = 0

@@ -9,12 +9,13 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.curation.collection import DECISIONS, open_collection
+from harness.curation.collection import DECISIONS, DOCUMENTS, open_collection
 from harness.curation.decisions import read_events
 from harness.curation.division import divided
 from harness.curation.selection import Chosen, Selection, selected
@@ -39,6 +40,7 @@ PROVENANCE_COLUMNS = (
     "object", "figure", "doi", "title", "decided", "label_reason", "group_reason", "ct_reason",
 )  # fmt: skip
 LONGEST_CELL = 8000
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ class Written:
     reviewed: int
     left_out: dict[str, int]
     remarks: tuple[str, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was written, in a few lines for people."""
+        images = f"{sum(self.classes.values())} images ({_counted(self.classes)}) in {self.groups} groups"
+        parts = f"; {_counted(self.parts)}" if self.parts else ""
+        left = (f"left out: {_counted(self.left_out)}",) if self.left_out else ()
+        notes = (f"note: {remark}" for remark in self.remarks)
+        return (images + parts, *left, f"reviewed by eye: {self.reviewed}", *notes)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def check_place(folder: Path) -> None:
@@ -68,23 +83,55 @@ def write_dataset(folder: Path) -> Written:
 
     Raises `DataError` where no picture is a CT slice with a label, and leaves what is there as it is.
     """
+    from filelock import FileLock, Timeout
+
+    if not (folder / DOCUMENTS).is_dir():
+        return _written(folder)  # says that it is no collection
+    try:
+        with FileLock(folder / ".write.lock", timeout=PATIENCE_SECONDS):
+            return _written(folder)
+    except Timeout:
+        raise DataError(f"another process writes the dataset of {str(folder)!r}; wait for it") from None
+    except OSError as error:
+        raise DataError(f"cannot write into {str(folder)!r}: {error.strerror or error}") from error
+
+
+def _written(folder: Path) -> Written:
     collection = open_collection(folder)
     check_place(folder)
     standing = Standing(collection.candidates, read_events(folder / DECISIONS))
-    selection = selected(standing)
-    left = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items())
-    if not selection.images:
-        raise DataError(
-            f"no picture of {str(folder)!r} is a CT slice with a label ({left or 'no figures'}); give labels with: "
-            f"harness figures review {folder}"
-        )
+    with _fresh(folder) as fresh:
+        selection = selected(standing, fresh)
+        if not selection.images:
+            left = _counted(selection.left_out) or "no figures"
+            raise DataError(
+                f"no picture of {str(folder)!r} is a CT slice with a label ({left}); give labels with: "
+                f"harness figures review {folder}"
+            )
+        return _put(folder, fresh, selection, standing.lost)
+
+
+@contextmanager
+def _fresh(folder: Path) -> Iterator[Path]:
+    """Lend a folder for images that is gone afterwards unless it was renamed; what a killed writer left goes too."""
+    for left in (*folder.glob(f".{IMAGES}-*"), *folder.glob(f".old-{IMAGES}-*")):
+        shutil.rmtree(left)
+    fresh = folder / f".{IMAGES}-{os.getpid()}"
+    fresh.mkdir()
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _put(folder: Path, fresh: Path, selection: Selection, lost: int) -> Written:
     images = selection.images
     labels = [CLASSES.index(one.label) for one in images]
     parts, no_split = divided([one.file for one in images], labels, [one.group for one in images])
     reviewed = sum(one.decided.verdict is not None for one in images)
-    remarks = _remarks(selection, no_split, standing.lost)
+    remarks = _remarks(selection, no_split, lost)
     card = _card(folder, selection, reviewed, [one for one in (no_split,) if one])
-    _replace(folder, images, parts, card)
+    _replace(folder, fresh, images, parts, card)
     return Written(
         folder / CARD,
         dict(Counter(one.label for one in images)),
@@ -170,25 +217,18 @@ def _toml(value: Any) -> str:
     return str(value)
 
 
-def _replace(folder: Path, images: Sequence[Chosen], parts: Mapping[str, str], card: str) -> None:
+def _replace(
+    folder: Path, fresh: Path, images: Sequence[Chosen], parts: Mapping[str, str], card: str
+) -> None:
     """Put a new dataset where an old one is: the images in one rename, the card last."""
-    fresh, old = folder / f".{IMAGES}-{os.getpid()}", folder / f".old-{IMAGES}-{os.getpid()}"
-    try:
-        for left in (*folder.glob(f".{IMAGES}-*"), *folder.glob(f".old-{IMAGES}-*")):
-            shutil.rmtree(left)
-        fresh.mkdir()
-        for one in images:
-            (fresh / one.file).write_bytes(one.png)
-        _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
-        if (folder / IMAGES).exists():
-            (folder / IMAGES).rename(old)
-        fresh.rename(folder / IMAGES)
-        _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
-        _write(folder / CARD, card)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise DataError(f"cannot write into {str(folder)!r}: {error.strerror or error}") from error
+    old = folder / f".old-{IMAGES}-{os.getpid()}"
+    _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
+    if (folder / IMAGES).exists():
+        (folder / IMAGES).rename(old)
+    fresh.rename(folder / IMAGES)
+    _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
+    _write(folder / CARD, card)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.figures.descriptions import Seen, describing
-from harness.figures.documents import Unopened, figures_extra, read_document
+from harness.figures.documents import Unopened, figures_extra, open_pdf, read_document
 from harness.figures.figure_files import as_json
 from harness.figures.limits import broken
 from harness.figures.patients import patient_of
@@ -117,7 +117,7 @@ def _contexts(path: Path, folder: Path, pages: list[int]) -> tuple[dict[int, tup
     problems: list[str] = []
     if not pages:
         return sizes, problems
-    with pymupdf.open(path, filetype="pdf") as opened:
+    with open_pdf(path) as opened:
         for number in pages:
             try:
                 page = opened.load_page(number - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,6 +90,11 @@ class Server(ThreadingHTTPServer):
         self.session = session
         self.token = secrets.token_urlsafe(24)
         self.hosts = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went on to the next picture before this one was sent."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -181,10 +187,20 @@ class _Handler(BaseHTTPRequestHandler):
         raise _Refused(HTTPStatus.NOT_FOUND, "there is no such thing (any more)")
 
     def _post(self, place: list[str]) -> tuple[bytes, str]:
-        if place != ["decide"]:
+        if place not in (["decide"], ["write"]):
             raise _Refused(HTTPStatus.NOT_FOUND, "there is no such thing")
         if self.headers.get_content_type() != "application/json":
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a decision is JSON")
+        return self._written() if place == ["write"] else self._decided()
+
+    def _written(self) -> tuple[bytes, str]:
+        self._body()
+        try:
+            return _json({"said": "Written: " + "; ".join(self.server.session.write())})
+        except DataError as error:
+            raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+
+    def _decided(self) -> tuple[bytes, str]:
         version, action, target, value = _decision(self._body())
         try:
             return _json(self.server.session.decide(version, action, target, value))

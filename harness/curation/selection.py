@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.curation.pictures import png
 from harness.curation.types import Candidate, Decided
@@ -19,13 +20,12 @@ __all__ = ["Chosen", "Selection", "image_names", "selected"]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An image of the dataset: its name, the bytes of its PNG file, and what is known of it."""
+    """An image of the dataset: the name of its file, and what is known of it."""
 
     decided: Decided
     file: str
     label: str
     group: str
-    png: bytes
     sha256: str
     pixels_sha256: str
     height: int
@@ -40,21 +40,24 @@ class Selection:
     left_out: dict[str, int]
 
 
-def selected(standing: Standing) -> Selection:
-    """Return what goes into the dataset.
+def selected(standing: Standing, folder: Path) -> Selection:
+    """Return what goes into the dataset, after its images were written to an empty folder.
 
     A picture that is there several times goes in once, one that was decided on first; the groups of its papers
     become one, as the same patient may be in both.
     """
     left_out = Counter(reason for one in standing.by_id.values() if (reason := _reason(one)))
     wanted = [one for one in standing.by_id.values() if one.in_dataset]
-    chosen = list(_chosen(wanted, image_names(standing), _groups(wanted)))
+    chosen = list(_chosen(wanted, folder, image_names(standing), _groups(wanted)))
     by_pixels: dict[str, list[Chosen]] = defaultdict(list)
     for one in chosen:
         by_pixels[one.pixels_sha256].append(one)
     kept = {min(same, key=lambda one: one.decided.verdict is None).file for same in by_pixels.values()}
     joined = _joined([[one.group for one in same] for same in by_pixels.values()])
     images = tuple(replace(one, group=joined[one.group]) for one in chosen if one.file in kept)
+    for one in chosen:
+        if one.file not in kept:
+            (folder / one.file).unlink()
     if repeats := len(chosen) - len(images):
         left_out["the same picture again"] = repeats
     return Selection(images, dict(left_out))
@@ -69,14 +72,17 @@ def _reason(one: Decided) -> str:
     return "CT without a label" if one.candidate.is_ct else "no CT"
 
 
-def _chosen(wanted: Iterable[Decided], names: dict[str, str], group_of: dict[str, str]) -> Iterable[Chosen]:
+def _chosen(
+    wanted: Iterable[Decided], folder: Path, names: dict[str, str], group_of: dict[str, str]
+) -> Iterable[Chosen]:
     for one in wanted:
         name = one.candidate.id
         data = png(one.candidate)
+        (folder / names[name]).write_bytes(data)
         pixels = decode(data, names[name], max_pixels=1 << 30).pixels
         sha256, digest = hashlib.sha256(data).hexdigest(), pixels_sha256(pixels)
         label = one.final_label or ""
-        yield Chosen(one, names[name], label, group_of[name], data, sha256, digest, *pixels.shape)
+        yield Chosen(one, names[name], label, group_of[name], sha256, digest, *pixels.shape)
 
 
 def image_names(standing: Standing) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.curation.collection import DECISIONS, open_collection
+from harness.curation.dataset import write_dataset
 from harness.curation.decisions import Action, Event, EventFile, effective
 from harness.curation.pictures import picture
 from harness.curation.selection import image_names
@@ -46,7 +47,7 @@ def reviewing(folder: Path) -> Iterator[Session]:
     try:
         events = EventFile(folder / DECISIONS)
         try:
-            yield Session(folder.resolve().name, collection.candidates, events)
+            yield Session(folder, collection.candidates, events)
         finally:
             events.close()
     finally:
@@ -56,8 +57,9 @@ def reviewing(folder: Path) -> Iterator[Session]:
 class Session:
     """The candidates, the file of decisions, and one decision at a time. `version` grows by one with each."""
 
-    def __init__(self, title: str, candidates: tuple[Candidate, ...], events: EventFile) -> None:
-        self.title = title
+    def __init__(self, folder: Path, candidates: tuple[Candidate, ...], events: EventFile) -> None:
+        self.title = folder.resolve().name
+        self._folder = folder
         self._candidates = candidates
         self._events = events
         self._lock = threading.Lock()
@@ -123,6 +125,10 @@ class Session:
         focus = changed[0].candidate.id if changed else None
         return self._progress() | {"changed": items, "structure": structure, "focus": focus}
 
+    def write(self) -> tuple[str, ...]:
+        """Write the dataset as it is decided now; return what was written, in lines."""
+        return write_dataset(self._folder).lines
+
     def detail(self, name: str) -> dict[str, Any] | None:
         """Return all that is known of a picture, for the eye."""
         decided = self.find(name)
@@ -183,6 +189,7 @@ def _item(decided: Decided, name: str) -> dict[str, Any]:
         "label": decided.label if decided.verdict != "rejected" else None,
         "suggested": one.label.value,
         "ct": one.is_ct,
+        "confidence": min(one.ct.confidence, one.label.confidence) if one.is_ct else one.ct.confidence,
         "paper": one.paper.stem,
         "whole": f"{one.paper.sha256[:16]}/{one.image}",
         "figure": one.figure,

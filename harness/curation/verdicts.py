@@ -63,6 +63,8 @@ class Standing:
         decided = self.by_id.get(event.target)
         if decided is None:
             raise NotPossible(f"no picture {event.target!r}; it was split, merged or read anew")
+        if event.action in ("accept", "reject") and event.value is not None:
+            raise NotPossible(f"to {event.action} takes no value")
         return _ACTIONS[event.action](self, decided, event.value)
 
     def _accept(self, decided: Decided, _: Any) -> list[Decided]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.figures.boxes import grown, overlaps
 from harness.figures.ct import ct_of
-from harness.figures.documents import Describe, figures_extra
+from harness.figures.documents import Describe, open_pdf
 from harness.figures.letters import Word
 from harness.figures.panels import panels_of
 from harness.figures.types import Figure, Suggestion
@@ -39,7 +39,7 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
     @cache
     def words(page: int) -> tuple[Word, ...]:
         if not opened:
-            opened.append(figures_extra().open(path, filetype="pdf"))
+            opened.append(open_pdf(path))
         return _words(opened[0].load_page(page - 1))
 
     def describe(figure: Figure, pixels: np.ndarray) -> Figure:

@@ -28,7 +28,7 @@ from harness.figures.types import Caption, Document, Figure
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Describe", "Unopened", "figures_extra", "read_document"]
+__all__ = ["Describe", "Unopened", "figures_extra", "open_pdf", "read_document"]
 
 Describe = Callable[[Figure, "np.ndarray"], Figure]
 """Adds panels and the CT decision to a figure, given its pixels."""
@@ -59,6 +59,22 @@ def figures_extra() -> Any:
     return pymupdf
 
 
+def open_pdf(path: Path) -> Any:
+    """Return a PDF that is open; one whose name is not Unicode is opened by its bytes, as MuPDF takes no such name."""
+    pymupdf = figures_extra()
+    if _is_unicode(str(path)):
+        return pymupdf.open(path, filetype="pdf")
+    return pymupdf.open(stream=path.read_bytes(), filetype="pdf")
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_document(
     path: Path, out: Path, *, stem: str | None = None, describe: Describe | None = None
 ) -> Document:
@@ -76,15 +92,15 @@ def read_document(
 
 
 def _opened(path: Path) -> Any:
-    pymupdf = figures_extra()
     try:
         if path.stat().st_size == 0:
             raise Unopened(path, "the file is empty")
-        document = pymupdf.open(path, filetype="pdf")
+        document = open_pdf(path)
     except OSError as error:
         raise Unopened(path, f"cannot be opened: {error.strerror or error}") from error
     except broken() as error:
-        raise Unopened(path, f"not a PDF that can be read: {_said(error)}") from error
+        said = _said(error).replace(str(path), path.name)
+        raise Unopened(path, f"not a PDF that can be read: {said}") from error
     try:
         if document.needs_pass:
             raise Unopened(path, "is encrypted and asks for a password; save it without one")

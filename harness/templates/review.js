@@ -5,6 +5,9 @@ const FILTERS = {
   ct: ["CT slices", (one) => one.ct || one.verdict],
   open: ["without a decision", (one) => one.ct && !one.verdict],
   unlabelled: ["without a label", (one) => one.ct && one.verdict !== "rejected" && !(one.label || one.suggested)],
+  unsure: ["unsure", (one) => one.confidence < UNSURE],
+  class0: ["first class", (one) => as(one) === state.classes[0]],
+  class1: ["second class", (one) => as(one) === state.classes[1]],
   in: ["accepted", (one) => one.verdict && one.verdict !== "rejected"],
   rejected: ["rejected", (one) => one.verdict === "rejected"],
   other: ["no CT suggested", (one) => !one.ct],
@@ -12,6 +15,7 @@ const FILTERS = {
 };
 const GRIDS = [[2, 1], [1, 2], [2, 2], [3, 1], [1, 3], [3, 2], [2, 3]];
 const POLL_MS = 2000;
+const UNSURE = 0.75;
 
 let state = { version: -1, items: [], papers: [], classes: ["", ""], counts: {} };
 let shown = [];
@@ -45,6 +49,7 @@ async function load(focus) {
   state = await get("state");
   document.title = `Review: ${state.title}`;
   $("title").textContent = state.title;
+  state.classes.forEach((name, k) => { $("filter").querySelector(`[value=class${k}]`).textContent = name; });
   papers();
   choose();
   const has = (id) => shown.some((one) => one.id === id);
@@ -75,6 +80,10 @@ function progress() {
   $("count").title = `${decided - rejected} in, ${relabelled} of them relabelled, ${rejected} rejected`;
 }
 
+function as(one) {
+  return (one.ct || one.verdict) && one.verdict !== "rejected" ? one.label || one.suggested : null;
+}
+
 function standing(one) {
   if (!one.verdict) return "";
   return one.verdict === "rejected" ? "out" : "in";
@@ -89,36 +98,48 @@ function told(one) {
 }
 
 function strip() {
-  $("strip").replaceChildren(...shown.map((one) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset.id = one.id;
-    const image = document.createElement("img");
-    image.loading = "lazy";
-    image.alt = "";
-    image.src = `thumbnail/${one.id}`;
-    button.append(image);
-    button.addEventListener("click", () => show(one.id));
-    const item = document.createElement("li");
-    item.append(button);
-    dress(button, one);
-    return item;
-  }));
+  const list = $("strip");
+  const wanted = new Set(shown.map((one) => one.id));
+  for (const item of [...list.children]) if (!wanted.has(idOf(item))) item.remove();
+  const items = [...list.children];
+  const same = items.length === shown.length && shown.every((one, k) => idOf(items[k]) === one.id);
+  if (!same) list.replaceChildren(...shown.map(tile));
+  redress();
+}
+
+function idOf(item) {
+  return item.firstChild.dataset.id;
+}
+
+function tile(one) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.id = one.id;
+  const image = document.createElement("img");
+  image.loading = "lazy";
+  image.alt = "";
+  image.src = `thumbnail/${one.id}`;
+  const words = document.createElement("span");
+  button.append(image, words);
+  button.addEventListener("click", () => act(() => (one.id === now ? grid(false) : show(one.id))));
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
 }
 
 function dress(button, one) {
-  button.className = [standing(one), one.id === now ? "now" : ""].join(" ").trim();
-  button.setAttribute("aria-label", `${one.name || one.id}, ${told(one)}`);
+  const look = [standing(one), one.id === now ? "now" : ""].join(" ").trim();
+  const words = told(one);
+  if (button.className === look && button.lastChild.textContent === words) return;
+  button.className = look;
+  button.lastChild.textContent = words;
+  button.setAttribute("aria-label", `${one.name || one.id}, ${words}`);
   if (one.id === now) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
 }
 
 function redress() {
-  const known = new Map(shown.map((one) => [one.id, one]));
-  for (const button of $("strip").querySelectorAll("button")) {
-    const one = known.get(button.dataset.id);
-    if (one) dress(button, one);
-  }
+  [...$("strip").children].forEach((item, k) => dress(item.firstChild, shown[k]));
 }
 
 async function show(id, again) {
@@ -234,6 +255,33 @@ function walk(step) {
   return next ? show(next.id) : null;
 }
 
+function row(step) {
+  const items = [...$("strip").children];
+  const here = items.find((one) => idOf(one) === now);
+  const tops = [...new Set(items.map((one) => one.offsetTop))];
+  const top = tops[tops.indexOf(here.offsetTop) + step];
+  const there = items.filter((one) => one.offsetTop === top);
+  const away = (one) => Math.abs(one.offsetLeft - here.offsetLeft);
+  there.sort((a, b) => away(a) - away(b));
+  return there.length ? show(idOf(there[0])) : null;
+}
+
+function grid(wanted = !document.body.classList.contains("grid")) {
+  document.body.classList.toggle("grid", wanted);
+  $("grid-button").setAttribute("aria-pressed", String(wanted));
+  fit();
+  const button = $("strip").querySelector(".now");
+  if (button) button.scrollIntoView({ block: wanted ? "center" : "nearest", inline: "center" });
+  if (!wanted) scrollTo(0, 0);
+}
+
+async function write() {
+  say("Writing the dataset …");
+  const answer = await fetch("write", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+  const found = await answer.json();
+  say(answer.ok ? found.said : `Nothing was written: ${found.error}`);
+}
+
 function undecided() {
   const place = shown.findIndex((one) => one.id === now);
   const next = [...shown.slice(place + 1), ...shown.slice(0, Math.max(0, place))].find((one) => !one.verdict);
@@ -294,6 +342,7 @@ function name() {
 }
 
 async function cut() {
+  grid(false);
   if (split) {
     split.which = (split.which + 1) % split.ways.length;
   } else {
@@ -376,16 +425,22 @@ const ACTS = {
   confirm: confirmed,
   cancel,
   undecided,
+  write: () => { write().catch(gone); },
+  grid: () => grid(),
+  one: () => grid(false),
+  up: () => row(-1),
+  down: () => row(1),
   help: () => $("help").showModal(),
 };
 const KEYS = {
-  a: "accept", r: "reject", 1: "label1", 2: "label2", p: "patient", s: "split", m: "merge", u: "undo", n: "undecided",
+  a: "accept", r: "reject", 1: "label1", 2: "label2", p: "patient", s: "split", m: "merge", u: "undo", n: "undecided", g: "grid", w: "write",
   ArrowRight: "next", j: "next", ArrowLeft: "previous", k: "previous", "?": "help",
 };
-const WITHOUT_PICTURE = new Set(["undo", "help"]);
+const GRID_KEYS = { ArrowUp: "up", ArrowDown: "down", Enter: "one", Escape: "one" };
+const WITHOUT_PICTURE = new Set(["undo", "help", "write", "grid", "one"]);
 
 function act(what) {
-  if (now || WITHOUT_PICTURE.has(what)) busy = busy.then(() => ACTS[what]()).catch(gone);
+  if (now || WITHOUT_PICTURE.has(what)) busy = busy.then(ACTS[what] || what).catch(gone);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -400,12 +455,10 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     return;
   }
-  if (KEYS[event.key] && !onButton && !event.repeat) {
+  const what = KEYS[event.key] || (document.body.classList.contains("grid") ? GRID_KEYS[event.key] : null);
+  if (what && !onButton && (!event.repeat || ["next", "previous", "up", "down"].includes(what))) {
     event.preventDefault();
-    act(KEYS[event.key]);
-  } else if (event.repeat && ["next", "previous"].includes(KEYS[event.key])) {
-    event.preventDefault();
-    act(KEYS[event.key]);
+    act(what);
   }
 });
 
@@ -445,4 +498,4 @@ async function watch() {
 }
 
 $("filter").replaceChildren(...Object.entries(FILTERS).map(([value, [text]]) => new Option(text, value)));
-load().then(watch, gone);
+busy = load().then(() => { watch(); }, gone);

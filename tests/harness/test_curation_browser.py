@@ -35,7 +35,7 @@ FLAGS = (
     "--disable-sync",
     "--window-size=1280,900",
 )
-ENTER, ESCAPE, RIGHT, LEFT = "\ue007", "\ue00c", "\ue014", "\ue012"
+ENTER, ESCAPE, RIGHT, LEFT, UP, DOWN = "\ue007", "\ue00c", "\ue014", "\ue012", "\ue013", "\ue015"
 
 pytestmark = [
     pytest.mark.slow,
@@ -126,6 +126,7 @@ class Browser:
     def open(self) -> None:
         self.driver.get(self.review.url)
         self.until(lambda: self.text("count") != "")
+        self.settled()
 
     def press(self, keys: str) -> None:
         """Press keys one after the other, each once the page has done what the last one asked for."""
@@ -324,6 +325,70 @@ def test_filters_show_what_they_say(browser: Browser) -> None:
         browser.settled()
         shown.append(browser.run("return document.querySelectorAll('#strip li').length"))
     assert shown == [10, 8, 1, 1, 0, 10]
+
+
+def choose(browser: Browser, value: str) -> list[str]:
+    """Choose a filter; return what stands under the pictures that it shows."""
+    browser.run(
+        f"const f = document.getElementById('filter'); f.value = '{value}'; f.dispatchEvent(new Event('change'))"
+    )
+    browser.settled()
+    told = browser.run("return [...document.querySelectorAll('#strip span')].map((one) => one.textContent)")
+    return [str(one) for one in told]
+
+
+def test_filters_by_class_follow_decisions_and_doubt_follows_suggestions(browser: Browser) -> None:
+    names = browser.run("return [...document.getElementById('filter').options].map((one) => one.text)")
+    assert {"COVID", "non-COVID", "unsure"} <= set(names)
+    browser.press("1")
+    assert len(choose(browser, "class0")) == 6  # five of the second paper, and the one just relabelled
+    assert choose(browser, "class1") == ["suggested: COVID"] * 4
+    unsure = [one for one in browser.review.standing().by_id.values() if one.candidate.is_ct]
+    doubts = [min(one.candidate.ct.confidence, one.candidate.label.confidence) for one in unsure]
+    assert len(choose(browser, "unsure")) == sum(doubt < 0.75 for doubt in doubts)
+
+
+def test_the_grid_decides_by_the_same_keys_and_opens_a_picture(browser: Browser) -> None:
+    browser.press("g")
+    assert browser.run("return document.getElementById('stage').offsetParent") is None
+    places = browser.run(
+        "return [...document.querySelectorAll('#strip li')].map((one) => [one.offsetLeft, one.offsetTop])"
+    )
+    columns = sum(top == places[0][1] for _, top in places)
+    assert 2 <= columns < len(places) == 10
+    browser.press("a" + LEFT + DOWN)
+    assert (
+        browser.run(
+            "return [...document.querySelectorAll('#strip button')].indexOf(document.querySelector('#strip .now'))"
+        )
+        == columns
+    )
+    browser.press("r" + UP)
+    verdicts = [one.verdict for one in browser.review.standing().by_id.values()]
+    assert (verdicts[0], verdicts[columns]) == ("accepted", "rejected")
+    browser.press(ENTER)
+    assert browser.run("return document.getElementById('stage').offsetParent !== null")
+    assert browser.run("return document.getElementById('frame').offsetWidth") > 100
+    assert complaints(browser) == []
+
+
+def test_splitting_from_the_grid_shows_the_picture(browser: Browser) -> None:
+    browser.press("gs")
+    assert browser.run("return document.getElementById('frame').offsetWidth") > 100
+    assert browser.run("return document.querySelectorAll('#cuts i').length") == 2
+
+
+def test_the_dataset_is_written_from_the_page_as_it_is_decided_now(browser: Browser) -> None:
+    browser.press("rw")
+    browser.until(lambda: browser.text("said").startswith("Written: 9 images"), 60)
+    assert "1 rejected" in browser.text("said")
+    assert len(list((browser.review.folder / "images").iterdir())) == 9
+
+
+def test_a_dataset_that_cannot_be_written_is_said(browser: Browser) -> None:
+    (browser.review.folder / "card.toml").write_text("mine, and broken")
+    browser.press("w")
+    browser.until(lambda: browser.text("said").startswith("Nothing was written: "), 60)
 
 
 def test_everything_can_be_reached_and_seen_without_a_mouse(browser: Browser) -> None:

@@ -72,6 +72,33 @@ def test_folders_are_searched_and_each_file_is_taken_once(tmp_path: Path) -> Non
     assert found_pdfs([b, tmp_path, a]) == [b, a]
 
 
+def test_a_pattern_that_no_shell_filled_in_is_filled_in(tmp_path: Path) -> None:
+    a, b, _ = some_pdfs(tmp_path / "in", "a1", "a2", "b")
+    assert found_pdfs([tmp_path / "*" / "a?.pdf"]) == [a, b]
+    with pytest.raises(UsageError, match="nothing is like"):
+        found_pdfs([tmp_path / "*.djvu"])
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    (odd, _) = some_pdfs(tmp_path / "in", "[ab]", "a")
+    assert found_pdfs([odd]) == [odd]
+
+
+def test_a_text_file_lists_paths_from_where_it_lies(tmp_path: Path) -> None:
+    a, b = some_pdfs(tmp_path / "in", "a", "b")
+    (tmp_path / "list.txt").write_text(f"# of today\n\nin/b.pdf\n{a}\n")
+    assert found_pdfs([tmp_path / "list.txt"]) == [b, a]
+    (tmp_path / "list.txt").write_text("in/c.pdf\n")
+    with pytest.raises(UsageError, match=r"c\.pdf' is not there"):
+        found_pdfs([tmp_path / "list.txt"])
+
+
+def test_a_list_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot read the list"):
+        found_pdfs([tmp_path / "list.txt"])
+
+
 def test_copies_of_a_file_are_read_once_and_named(tmp_path: Path) -> None:
     (a,) = some_pdfs(tmp_path / "in", "a")
     copy = tmp_path / "copy.pdf"
@@ -118,11 +145,12 @@ def test_a_reader_that_leaves_children_takes_them_with_it(tmp_path: Path) -> Non
             tasks(some_pdfs(tmp_path / "in", "a")),
             tmp_path / "out",
             workers=1,
-            limits=Limits(1.0),
+            limits=Limits(5.0),
             reader=reader(behaviour),
         )
     )
-    assert not running(int((tmp_path / "pid").read_text()))
+    pid = int((tmp_path / "pid").read_text())
+    assert until(lambda: not running(pid))
 
 
 def test_the_time_limit_grows_with_the_pages_and_believes_no_absurd_number() -> None:
@@ -435,7 +463,7 @@ def test_all_malformed_pdfs_pass_through(tmp_path: Path) -> None:
 def running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -335,3 +335,24 @@ def test_failed_papers_are_kept_apart(tmp_path: Path) -> None:
     found = open_collection(folder)
     assert [(one.name, one.reason) for one in found.failures] == [("broken.pdf", "has no pages")]
     assert len(found.papers) == 1
+
+
+def test_nothing_of_a_dataset_that_cannot_be_written_stays_behind(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]), Made("b.pdf", [Panel(2, "non-COVID")]))
+    next(folder.rglob("f-p6-52.png")).write_bytes(b"no picture")
+    with pytest.raises(DataError, match="is damaged"):
+        write_dataset(folder)
+    assert {one.name for one in folder.iterdir()} <= {"documents", ".write.lock"}
+
+
+def test_two_writers_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from filelock import FileLock
+
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]))
+    monkeypatch.setattr("harness.curation.dataset.PATIENCE_SECONDS", 0.1)
+    with (
+        FileLock(folder / ".write.lock"),
+        pytest.raises(DataError, match="another process writes the dataset"),
+    ):
+        write_dataset(folder)
+    assert write_dataset(folder).classes == {"COVID": 1}
