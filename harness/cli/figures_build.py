@@ -52,9 +52,14 @@ def build(
         int | None, typer.Option(help="PDFs that are read side by side [default: one a CPU core].")
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(min=0.1, help="Seconds a PDF may take, and as many again for each 100 pages.")
+        float,
+        typer.Option(
+            min=0.1, max=86_400, help="Seconds a PDF may take, and as many again for each 100 pages."
+        ),
     ] = 120.0,
-    memory_limit: Annotated[int, typer.Option(min=400, help="Megabytes of memory a PDF may take.")] = 2000,
+    memory_limit: Annotated[
+        int, typer.Option(min=400, max=1_000_000, help="Megabytes of memory a PDF may take.")
+    ] = 2000,
     retry: Annotated[bool, typer.Option("--retry", help="Read PDFs again that failed before.")] = False,
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rules for labels, instead of the built-in ones.")

@@ -78,18 +78,21 @@ def found_pdfs(paths: Sequence[Path]) -> list[Path]:
     """Return the PDFs that are named, each once: files, those in folders, patterns, and lists in text files.
 
     A list ends in .txt and names one path a line, from the list's folder; empty lines and those that begin with '#'
-    are left out. Raises `UsageError` for a path where nothing is, and where there is no PDF at all.
+    are left out. What is no regular file is among them, for `tasks_of` to name. Raises `UsageError` for a path where
+    nothing is, and where there is no PDF at all.
     """
     found: dict[Path, None] = {}
-    for path in _named(paths):
-        if path.is_dir():
-            inside = (one for one in path.rglob("*") if one.suffix.lower() == ".pdf" and one.is_file())
-            found |= dict.fromkeys(sorted(inside))
-        elif path.is_file():
-            found[path] = None
-        else:
-            what = "is no file" if path.exists() else "is not there"
-            raise UsageError(f"{str(path)!r} {what}; name PDFs, or folders that hold some")
+    try:
+        for path in _named(paths):
+            if path.is_dir():
+                inside = (one for one in path.rglob("*") if one.suffix.lower() == ".pdf" and not one.is_dir())
+                found |= dict.fromkeys(sorted(inside))
+            elif os.path.lexists(path):
+                found[path] = None
+            else:
+                raise UsageError(f"{str(path)!r} is not there; name PDFs, or folders that hold some")
+    except OSError as error:
+        raise UsageError(f"{str(error.filename)[:80]!r} cannot be looked at: {error.strerror}") from error
     if not found:
         raise UsageError(f"no PDF in {', '.join(repr(str(path)) for path in paths)}; their names end in .pdf")
     return list(found)
@@ -126,6 +129,9 @@ def tasks_of(paths: Sequence[Path], reader: str, rules: Path | None = None) -> t
     remarks = []
     for path in paths:
         try:
+            if not path.is_file():  # a pipe or a device would never end
+                remarks.append(f"{str(path)!r}: cannot be read: no regular file is there; left out")
+                continue
             sha256 = _digest(path)
         except OSError as error:
             remarks.append(f"{str(path)!r}: cannot be read: {error.strerror}; left out")

@@ -44,10 +44,16 @@ def _limit(memory_bytes: int, cpu_seconds: int) -> None:
         import resource
     except ImportError:  # Windows has none of these; the parent's clock is all there is
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    limits = {
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_FSIZE: (LARGEST_FILE, LARGEST_FILE),
+        resource.RLIMIT_CPU: (cpu_seconds, cpu_seconds + 5),
+        resource.RLIMIT_AS: (memory_bytes, memory_bytes),
+    }
+    for which, wanted in limits.items():
+        _, granted = resource.getrlimit(which)  # a batch system may have granted less; it cannot be raised
+        top = max(wanted) if granted == resource.RLIM_INFINITY else granted
+        resource.setrlimit(which, (min(wanted[0], top), min(wanted[1], top)))
 
 
 def _die_with_parent() -> None:

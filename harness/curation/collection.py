@@ -95,8 +95,8 @@ def open_collection(folder: Path) -> Collection:
         )
     records = []
     for place in sorted((folder / DOCUMENTS).iterdir()):
-        if place.name.startswith(".") or not place.is_dir():
-            continue
+        if not re.fullmatch("[0-9a-f]{16}", place.name):
+            continue  # somebody else's
         record = paper_record(place)
         if record is None:
             raise DataError(f"{str(place / FILE)!r} is damaged; remove its folder and build again")

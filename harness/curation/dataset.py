@@ -71,11 +71,22 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 def check_place(folder: Path) -> None:
     """Raise `DataError` where images or a card are not ours to replace, as no provenance is beside them."""
-    theirs = [name for name in (IMAGES, CARD, LIST) if (folder / name).exists()]
-    if theirs and not (folder / PROVENANCE).exists():
+    try:
+        theirs = [name for name in (PROVENANCE, IMAGES, CARD, LIST) if (folder / name).exists()]
+        ours = theirs[:1] == [PROVENANCE] and _is_ours(folder / PROVENANCE)
+    except OSError as error:
+        raise DataError(f"cannot look into {str(folder)!r}: {error.strerror}") from error
+    if theirs and not ours:
         raise DataError(
             f"{str(folder / theirs[0])!r} was not written by this command; move it, or name another folder"
         )
+
+
+def _is_ours(provenance: Path) -> bool:
+    """True for a file that begins with the columns which this command writes."""
+    columns = ",".join(PROVENANCE_COLUMNS).encode()
+    with provenance.open("rb") as file:
+        return file.read(len(columns) + 1).rstrip(b"\r\n") == columns
 
 
 def write_dataset(folder: Path) -> Written:

@@ -51,11 +51,14 @@ def _read(path: Path) -> Iterator[tuple[Event, int]]:
     except OSError as error:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
     end = 0
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+    *lines, tail = data.split(b"\n")
+    if _event(tail, len(lines) + 1) is not None:
+        lines.append(tail)  # whole: only its end of line is missing
+    elif len(tail) > MOST_BYTES:
+        raise DataError(f"{str(path)!r}, line {len(lines) + 1}: longer than any decision; restore the file")
+    for number, line in enumerate(lines, 1):
         end += len(line) + 1
         event = _event(line, number)
-        if event is None and end == len(data):
-            return  # torn: the next event takes its place
         if event is None:
             raise DataError(
                 f"{str(path)!r}, line {number}: no decision: {line[:60]!r}; restore the file or remove the line"
@@ -89,7 +92,11 @@ class EventFile:
         self.events = [event for event, _ in found]
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.ftruncate(self._file, found[-1][1] if found else 0)
+            end, size = found[-1][1] if found else 0, os.fstat(self._file).st_size
+            if size > end:
+                os.ftruncate(self._file, end)
+            elif size < end:
+                os.write(self._file, b"\n")
             os.fsync(self._file)
         except OSError as error:
             raise DataError(f"cannot write {str(path)!r}: {error.strerror}") from error
@@ -98,6 +105,9 @@ class EventFile:
         """Return the new event once it is on the disk. Raises `DataError` when it cannot be kept."""
         event = Event(len(self.events) + 1, action, target, value, made)
         line = json.dumps(_told(asdict(event)), ensure_ascii=True, allow_nan=False).encode() + b"\n"
+        if len(line) > MOST_BYTES:
+            raise DataError(f"a decision of {len(line)} bytes; at most {MOST_BYTES} are kept")
+        self._check_there()
         size = os.fstat(self._file).st_size
         try:
             if os.write(self._file, line) != len(line):
@@ -110,6 +120,16 @@ class EventFile:
             ) from error
         self.events.append(event)
         return event
+
+    def _check_there(self) -> None:
+        """Raise `DataError` when another file has taken this one's place, or none: what is added would be lost."""
+        mine = os.fstat(self._file)
+        try:
+            there = self.path.stat()
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino):
+            raise DataError(f"{str(self.path)!r} was replaced or removed; start the review anew")
 
     def close(self) -> None:
         os.close(self._file)

@@ -44,6 +44,8 @@ def reviewing(folder: Path) -> Iterator[Session]:
         lock.acquire(timeout=0)
     except Timeout:
         raise DataError(f"another review of {str(folder)!r} is open; end it first") from None
+    except OSError as error:
+        raise DataError(f"cannot write into {str(folder)!r}: {error.strerror}") from error
     try:
         events = EventFile(folder / DECISIONS)
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,9 @@ BOX_IOU = 0.8
 PANEL_IOU = 0.7
 CAPTION = 0.95
 """Least similarity of a caption's text (twice the matching letters over all letters of both)."""
+
+MOST_POINTS = 1e9
+"""No page is larger; also keeps out what is no number."""
 
 MOST_BYTES = 500_000_000
 
@@ -113,7 +115,7 @@ def _problem(document: Any) -> str | None:
 
 def _is_box(box: Any) -> bool:
     numbers = isinstance(box, list) and len(box) == 4
-    return numbers and all(type(value) in (int, float) and math.isfinite(value) for value in box)
+    return numbers and all(type(value) in (int, float) and abs(value) < MOST_POINTS for value in box)
 
 
 def scored(found: Sequence[dict[str, Any]], truth: Sequence[dict[str, Any]]) -> Scored:

@@ -256,10 +256,19 @@ def test_a_pdf_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     assert found["locked"].message.startswith("is encrypted and asks for a password")
 
 
-def test_a_thing_that_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_thing_that_is_no_file_is_named_and_the_others_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pdf")
-    with pytest.raises(UsageError, match="pipe.pdf' is no file"):
-        found_pdfs([tmp_path / "pipe.pdf"])
+    (tmp_path / "gone.pdf").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "there.pdf").write_bytes(b"%PDF-1.7")
+    found, remarks = tasks_of(found_pdfs([tmp_path]), "reader")
+    assert [task.path.name for task in found] == ["there.pdf"]
+    assert [remark.split("'")[1].rpartition("/")[2] for remark in remarks] == ["gone.pdf", "pipe.pdf"]
+    assert all("no regular file is there; left out" in remark for remark in remarks)
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be looked at"):
+        found_pdfs([tmp_path / ("x" * 300 + ".pdf")])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from made_collections import Made, Panel, candidates, collection, several
 from PIL import Image
 
 from harness.curation.collection import DECISIONS, open_collection
-from harness.curation.dataset import safe_cell, write_dataset
+from harness.curation.dataset import check_place, safe_cell, write_dataset
 from harness.curation.decisions import EventFile
 from harness.data.cards import load_card
 from harness.data.dataset import open_dataset
@@ -356,3 +356,11 @@ def test_two_writers_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         write_dataset(folder)
     assert write_dataset(folder).classes == {"COVID": 1}
+
+
+def test_a_provenance_of_somebody_else_protects_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "provenance.csv").write_text("MY OWN NOTES\n")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "mine.png").write_text("precious")
+    with pytest.raises(DataError, match=r"provenance.csv' was not written by this command"):
+        check_place(tmp_path)

@@ -38,9 +38,7 @@ def test_what_is_added_is_there_for_the_next_reader_at_once(tmp_path: Path) -> N
     file.close()
 
 
-@pytest.mark.parametrize(
-    "torn", [b'{"number": 2, "act', b"{", b'{"number": 2, "action": "accept", "target": "b"}', b"\0\0\0\n"]
-)
+@pytest.mark.parametrize("torn", [b'{"number": 2, "act', b"{", b"\0\0\0"])
 def test_a_last_line_that_a_crash_cut_off_is_left_out_and_overwritten(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "d.jsonl"
     first = b'{"number": 1, "action": "accept", "target": "a"}\n'
@@ -251,3 +249,30 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 _MADE: tuple[Candidate, ...] = ()
+
+
+def test_a_last_line_that_is_whole_and_wrong_is_an_error_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    text = '{"number":1,"action":"accept","target":"a"}\n{"number":2,"action":"accept","target":"b"\n'
+    path.write_text(text)
+    with pytest.raises(DataError, match="line 2: no decision"):
+        EventFile(path)
+    assert path.read_text() == text
+
+
+def test_a_last_decision_without_its_end_of_line_holds(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    path.write_text('{"number":1,"action":"accept","target":"a"}')
+    file = EventFile(path)
+    file.add("reject", "b")
+    file.close()
+    assert [event.target for event in read_events(path)] == ["a", "b"]
+
+
+def test_a_file_that_was_taken_away_keeps_no_decision_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    file = EventFile(path)
+    path.unlink()
+    with pytest.raises(DataError, match="was replaced or removed; start the review anew"):
+        file.add("accept", "a")
+    file.close()
