@@ -95,6 +95,7 @@ HARMLESS = {
     "harness.counters",  # counts
     "harness.data.cards",  # what a card says is in the dataset's content
     "harness.data.dataset",  # likewise
+    "harness.data.joined",  # likewise, with the words for its classes
     "harness.download",  # what it brings is known by its digest
     "harness.errors",
     "harness.folders",
