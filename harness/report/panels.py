@@ -21,6 +21,9 @@ FEWEST_IMAGES = 5
 MOST_TICKS = 6
 """Of a logarithmic axis, where there is a choice: their labels need room."""
 
+LEAST_COST, MOST_COST = 1e-12, 1e15
+"""Seconds, images a second and MB that a logarithmic axis shows; anybody's record may say more."""
+
 FINEST = 0.0004
 """How far a dropped vertex may lie from the line: an eighth of a unit, half of one enlarged fourfold."""
 
@@ -172,9 +175,11 @@ def cost_panel(
 ) -> Panel | None:
     """Return y (a share, with its interval) against x > 0 on a logarithmic axis; None without a point.
 
+    What a record says far beyond any machine's time or memory is left out.
+
     `points` are (number, name, x, y, low, high).
     """
-    points = [point for point in points if point[2] > 0]
+    points = [point for point in points if LEAST_COST < point[2] < MOST_COST]
     if not points:
         return None
     x_ticks, of_x = log_ticks([point[2] for point in points])
