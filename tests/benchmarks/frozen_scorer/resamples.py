@@ -22,7 +22,17 @@ import numpy as np
 
 from frozen_scorer.metrics import METRICS, Auc
 
-__all__ = ["RESAMPLES", "SEED", "Part", "Resamples", "mean_of", "resampled", "resamples_of", "units_of"]
+__all__ = [
+    "RESAMPLES",
+    "SEED",
+    "Part",
+    "Resamples",
+    "mean_of",
+    "resampled",
+    "resamples_of",
+    "unit_classes",
+    "units_of",
+]
 
 RESAMPLES = 2000
 """Resamples of a test part: the Monte-Carlo error of a standard error is then 1 / sqrt(2 x 2000) = 1.6 %."""
@@ -82,13 +92,21 @@ def units_of(ids: Sequence[str], groups: Sequence[str | None] | None) -> tuple[s
 
 def resamples_of(parts: Sequence[Part]) -> Resamples:
     """Return the resamples of all units of these parts, ordered by name: the order of images changes nothing."""
+    of_unit = unit_classes(parts)
+    classes = tuple(of_unit.values())
+    return Resamples(tuple(of_unit), _weights(classes), min(Counter(classes).values(), default=0))
+
+
+def unit_classes(parts: Sequence[Part]) -> dict[str, int]:
+    """Return the class of each unit, the most frequent one of its images, ordered by the unit's name."""
     seen: dict[str, Counter[int]] = defaultdict(Counter)
     for part in parts:
         for unit, label in zip(part.units, part.labels.tolist(), strict=True):
             seen[unit][label] += 1
-    names = tuple(sorted(seen))
-    classes = tuple(max(seen[name].items(), key=lambda item: (item[1], -item[0]))[0] for name in names)
-    return Resamples(names, _weights(classes), min(Counter(classes).values(), default=0))
+    return {
+        name: max(labels.items(), key=lambda item: (item[1], -item[0]))[0]
+        for name, labels in sorted(seen.items())
+    }
 
 
 @lru_cache(maxsize=2)
@@ -119,7 +137,8 @@ def resampled(
 ) -> dict[str, np.ndarray]:
     """Return every metric of `harness.metrics` in each resample (B,), NaN where it is undefined there."""
     occurring, image = resamples.of(part.units)
-    weights = resamples.weights[:, occurring]
+    whole = len(occurring) == len(resamples.names)
+    weights = resamples.weights if whole else resamples.weights[:, occurring]
     n_classes = part.probabilities.shape[1]
     classes = list(range(n_classes)) if positive is None or n_classes > 2 else [positive]
     confusion = _confusion(part, weights, image)
