@@ -348,7 +348,7 @@ def test_the_surroundings_change_no_byte(tmp_path):
         OMP_NUM_THREADS="2",
     )
     assert first == second
-    assert {"index.md", "report.html", "made/official.json", "sars-cov-2-ct/verdicts.md"} <= first.keys()
+    assert len(first) == 20
 
 
 @pytest.mark.slow
