@@ -127,7 +127,7 @@ def test_an_image_that_is_there_twice_is_named_with_both_lines(
         ("4-0.pgn", "'toy-ct' has no image '4-0.pgn'; you probably meant '4-0.png'"),
         (
             "of-another-dataset",
-            "'toy-ct' has no image 'of-another-dataset'; 'harness show --ids toy-ct' lists them",
+            "'toy-ct' has no image 'of-another-dataset'; 'harness show toy-ct --ids' lists them",
         ),
         ("../../../etc/passwd", "'toy-ct' has no image '../../../etc/passwd'"),
         ("./4-0.png", "'toy-ct' has no image './4-0.png'; you probably meant '4-0.png'"),
