@@ -45,7 +45,8 @@ class OnSplit:
 class RowFinding:
     """`checked` are the figures held to a matrix; `contradictions` those that others of the row rule out.
 
-    `in_range` is what fits in the table's range of test sizes, None with the reason in `not_searched`.
+    `in_range` is what fits in the table's range of test sizes, None with the reason in `not_searched`; where no
+    test part is known and nothing fits, `conflicts` are as those of `OnSplit`, over the range.
     `possible` is None when nothing was searched that could tell.
     """
 
@@ -56,6 +57,7 @@ class RowFinding:
     not_searched: str | None
     splits: tuple[OnSplit, ...]
     possible: bool | None
+    conflicts: tuple[Conflict, ...] | None = ()
 
     @property
     def word(self) -> str:
@@ -115,6 +117,9 @@ def _finding(
     in_range = None
     if sizes is not None:
         in_range, too_large = _over_sizes(checked, sizes, rounding, budget)
+    conflicts: tuple[Conflict, ...] | None = ()
+    if sizes is not None and in_range is not None and not in_range.count and not table.tests:
+        conflicts = smallest_conflicts(checked, sizes, rounding, budget.pays)
     splits = tuple(
         _on_split(whose, positive, counts, checked, rounding, budget)
         for whose, counts in table.tests
@@ -128,6 +133,7 @@ def _finding(
         not_searched=None if in_range is not None else too_large,
         splits=splits,
         possible=_possible(table, splits, in_range),
+        conflicts=conflicts,
     )
 
 
@@ -160,11 +166,11 @@ def _on_split(
     positives = counts[positive]
     negatives = sum(counts.values()) - positives
     part = Parts.of(positives, negatives)
+    budget.left -= work(checked, part, rounding)  # small, and always done
     found = fits(checked, part, rounding)
     conflicts: tuple[Conflict, ...] | None = ()
     if not found.count:
-        affordable = budget.pays((positives + 1) << len(checked))
-        conflicts = smallest_conflicts(checked, part, rounding) if affordable else None
+        conflicts = smallest_conflicts(checked, part, rounding, budget.pays)
     return OnSplit(whose, positive, positives, negatives, found, conflicts)
 
 

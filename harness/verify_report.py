@@ -148,10 +148,11 @@ def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
     if finding.in_range is None:
         yield f"Over the range of sizes: not searched: {finding.not_searched}."
     else:
-        yield f"Over the range of sizes: {_fitting(finding.in_range, with_sizes=True)}."
+        wrong = _conflicts_text(finding.in_range, finding.conflicts, finding.claim, with_sizes=True)
+        yield f"Over the range of sizes: {_fitting(finding.in_range, with_sizes=True)}{wrong}."
     for split in finding.splits:
         where = f"{split.positives} {split.positive} (positive) + {split.negatives}"
-        yield f"{where}: {_fitting(split.fits)}{_conflicts_text(split, finding.claim)}."
+        yield f"{where}: {_fitting(split.fits)}{_conflicts_text(split.fits, split.conflicts, finding.claim)}."
 
 
 def _why_left_out(table: ClaimTable) -> str:
@@ -185,25 +186,28 @@ def _matrix(matrix: Matrix, with_sizes: bool) -> str:
     return f"{matrix} ({matrix.tp + matrix.fn} positive + {matrix.fp + matrix.tn})"
 
 
-def _conflicts_text(split: OnSplit, claim: Claim) -> str:
-    if split.fits.count:
+def _conflicts_text(
+    found: Fits, conflicts: tuple[Conflict, ...] | None, claim: Claim, with_sizes: bool = False
+) -> str:
+    if found.count or conflicts == ():
         return ""
-    if split.conflicts is None:
+    if conflicts is None:
         return "; which cells must be wrong was not searched: too many test images and cells"
-    size = len(split.conflicts[0].metrics)
+    size = len(conflicts[0].metrics)
     cells = "one cell" if size == 1 else f"{size} cells"
-    shown = [_conflict(conflict, claim) for conflict in split.conflicts[:SHOWN]]
-    more = f" or {len(split.conflicts) - SHOWN} other sets" if len(split.conflicts) > SHOWN else ""
+    shown = [_conflict(conflict, claim, with_sizes) for conflict in conflicts[:SHOWN]]
+    more = f" or {len(conflicts) - SHOWN} other sets" if len(conflicts) > SHOWN else ""
     return f"; at least {cells} must be wrong: {' or '.join(shown)}{more}"
 
 
-def _conflict(conflict: Conflict, claim: Claim) -> str:
+def _conflict(conflict: Conflict, claim: Claim, with_sizes: bool) -> str:
     names = " and ".join(NAMES[name] for name in conflict.metrics)
     if conflict.fits.count > 1:
-        return f"{names} ({_fitting(conflict.fits).replace('matrices fit', 'matrices fit the rest')})"
+        fitting = _fitting(conflict.fits, with_sizes)
+        return f"{names} ({fitting.replace('matrices fit', 'matrices fit the rest')})"
     matrix = conflict.fits.matrices[0]
     instead = [_implied(matrix, name, claim) for name in conflict.metrics]
-    return f"{names} ({matrix} fits the rest and gives {', '.join(instead)})"
+    return f"{names} ({_matrix(matrix, with_sizes)} fits the rest and gives {', '.join(instead)})"
 
 
 def _implied(matrix: Matrix, name: str, claim: Claim) -> str:
@@ -341,17 +345,21 @@ def _finding_json(finding: RowFinding) -> dict[str, Any]:
         "contradictions": list(finding.contradictions),
         "in_range": None if finding.in_range is None else asdict(finding.in_range),
         "not_searched": finding.not_searched,
+        "smallest_sets_of_wrong_cells": _conflicts_json(finding.conflicts),
         "splits": [_split_json(split) for split in finding.splits],
     }
 
 
+def _conflicts_json(conflicts: tuple[Conflict, ...] | None) -> list[dict[str, Any]] | None:
+    return None if conflicts is None else [asdict(conflict) for conflict in conflicts]
+
+
 def _split_json(split: OnSplit) -> dict[str, Any]:
-    conflicts = split.conflicts
     return {
         "whose": split.whose,
         "positive": split.positive,
         "positives": split.positives,
         "negatives": split.negatives,
         "fits": asdict(split.fits),
-        "smallest_sets_of_wrong_cells": None if conflicts is None else [asdict(c) for c in conflicts],
+        "smallest_sets_of_wrong_cells": _conflicts_json(split.conflicts),
     }

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+    precision_score,
+    recall_score,
+)
 
 from harness.feasibility import (
     LISTED,
@@ -180,9 +189,21 @@ def test_the_listing_holds_over_chunks(monkeypatch):
 
 def test_a_recall_that_was_printed_spares_most_of_the_search():
     parts = Parts.of_sizes(480, 510)
-    everything = work({"accuracy": Figure(9738, 10_000)}, parts)
+    everything = work({"precision": Figure(9738, 10_000)}, parts)
     assert everything == int((parts.positives + 1).sum())
     assert work(figures("xDNN"), parts) < everything / 100
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "balanced_accuracy", "weighted_recall", "auc"])
+def test_a_metric_that_bounds_tp_spares_part_of_the_search(name):
+    parts = Parts.of_sizes(480, 510)
+    assert work({name: Figure(95, 100)}, parts) < int((parts.positives + 1).sum()) / 3
+
+
+def test_ten_thousand_images_of_unknown_classes_are_searched():
+    """Impossible without the bounds of TP: 50 million pairs."""
+    row = {"accuracy": Figure(9503, 10_000), "precision": Figure(9400, 10_000), "f1": Figure(9512, 10_000)}
+    assert fits(row, Parts.of_sizes(10_000, 10_000)).count > 0
 
 
 def test_the_cell_that_was_altered_is_the_one_that_is_named():
@@ -247,7 +268,14 @@ def test_metrics_agree_with_scikit_learn():
             "f1": f1_score(true, said),
             "balanced_accuracy": balanced_accuracy_score(true, said),
             "auc": balanced_accuracy_score(true, said),
+            "npv": precision_score(true, said, pos_label=0),
+            "kappa": cohen_kappa_score(true, said),
+            "mcc": matthews_corrcoef(true, said),
         }
+        for average in ("macro", "weighted"):
+            found = precision_recall_fscore_support(true, said, average=average)
+            for name, value in zip(("precision", "recall", "f1"), found, strict=False):
+                expected[f"{average}_{name}"] = value
         assert {name: float(matrix.metric(name)) for name in VERIFIABLE} == pytest.approx(expected)
 
 
@@ -262,7 +290,8 @@ def test_a_matrix_is_found_from_its_own_metrics_however_they_are_rounded(
 ):
     assume(tp + fn + fp + tn > 0)
     matrix = Matrix(tp, fn, fp, tn)
-    defined = [name for name in VERIFIABLE if matrix.metric(name) is not None]
+    values = {name: matrix.metric(name) for name in VERIFIABLE}
+    defined = [name for name, value in values.items() if value is not None and value >= 0]  # tables print no minus
     names = data.draw(st.lists(st.sampled_from(defined), min_size=1, unique=True))
     row = {
         name: printed(matrix.metric(name), decimals, data.draw(st.sampled_from(WAYS[rounding])))
@@ -302,5 +331,6 @@ def within(value: Fraction | None, figure: Figure, rounding: str) -> bool:
 def test_large_counts_and_six_decimals_do_not_overflow(tp, fn, fp, tn):
     assume(tp + fn > 0 and fp + tn > 0 and tp + fp > 0 and tp + fn + fp + tn <= MOST_IMAGES)
     matrix = Matrix(tp, fn, fp, tn)
-    row = {name: printed(matrix.metric(name), 6, ROUND_HALF_UP) for name in VERIFIABLE}
+    values = {name: matrix.metric(name) for name in VERIFIABLE}
+    row = {name: printed(v, 6, ROUND_HALF_UP) for name, v in values.items() if v is not None and v >= 0}
     assert matrix in fits(row, Parts.of(tp + fn, fp + tn)).matrices
