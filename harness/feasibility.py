@@ -15,21 +15,16 @@ from fractions import Fraction
 
 import numpy as np
 
-from harness.matrices import ROUNDINGS, VERIFIABLE, Array, Figure, Matrix, Rounding
+from harness.matrices import Array, Figure, Matrix, Rounding
 from harness.matrix_bounds import false_alarms, hits
 
 __all__ = [
     "MOST_DECIMALS",
     "MOST_IMAGES",
     "MOST_WORK",
-    "ROUNDINGS",
-    "VERIFIABLE",
     "Conflict",
-    "Figure",
     "Fits",
-    "Matrix",
     "Parts",
-    "Rounding",
     "contradictions",
     "fits",
     "smallest_conflicts",

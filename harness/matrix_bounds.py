@@ -222,10 +222,11 @@ def _near(
     name: str, edge: float, sides: tuple[Array, Array, Array], fp: Array, low: Array, high: Array
 ) -> Array:
     """Where the metric comes near the edge at this FP or the next."""
+    p, n, tp = sides
     near = np.zeros(len(fp), dtype=bool)
     for place in (fp, fp + 1):
         inside = np.flatnonzero((low <= place) & (place <= high))
-        values = _value(name, *(side[inside] for side in sides), place[inside])
+        values = _value(name, p[inside], n[inside], tp[inside], place[inside])
         near[inside] |= np.abs(values - edge) < NEAR
     return near
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 from harness import schemas
 from harness.board_files import file_name
 from harness.boards import Board
+from harness.claims import ClaimTable
 from harness.errors import CardError
 from harness.published import Published, PublishedTable
 from harness.verdicts import table_verdicts
 from harness.verify_findings import findings_of
 from harness.verify_report import Verified, as_json, report
-from harness.verify_tables import ClaimTable, published_tables
+from harness.verify_tables import published_tables
 
 __all__ = ["texts", "verified_tables", "with_possible"]
 

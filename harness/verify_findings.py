@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.claims import Claim, ClaimTable
 from harness.feasibility import (
     MOST_WORK,
     Conflict,
-    Figure,
     Fits,
     Parts,
-    Rounding,
     contradictions,
     fits,
     smallest_conflicts,
     work,
 )
-from harness.verify_tables import Claim, ClaimTable
+from harness.matrices import Figure, Rounding
 
 __all__ = ["OnSplit", "RowFinding", "findings_of"]
 

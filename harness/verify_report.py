@@ -11,12 +11,13 @@ from typing import Any
 from harness.board_markdown import aligned as _table
 from harness.board_markdown import escaped
 from harness.board_tables import HEADINGS
-from harness.feasibility import LISTED, Conflict, Figure, Fits, Matrix, Rounding
+from harness.claims import Claim, ClaimTable
+from harness.feasibility import LISTED, Conflict, Fits
+from harness.matrices import VERIFIABLE, Matrix, Rounding
 from harness.published import Tolerance
 from harness.schemas import portable
 from harness.verdicts import CellVerdict, RowVerdicts
 from harness.verify_findings import OnSplit, RowFinding
-from harness.verify_tables import Claim, ClaimTable
 
 __all__ = [
     "CANNOT_TELL",
@@ -33,11 +34,10 @@ SCHEMA_VERSION = 1
 WIDTH = 110
 
 NAMES = HEADINGS | {
-    "specificity": "specificity",
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "precision": "precision",
-    "recall": "recall",
+    **{name: name.replace("_", " ").replace("f1", "F1") for name in VERIFIABLE},
+    "auc": "AUC",
+    "npv": "NPV",
+    "mcc": "MCC",
     "fit_seconds": "training, s",
     "predict_seconds_per_image": "prediction, s an image",
 }
@@ -140,9 +140,15 @@ def _shared(verified: Verified) -> dict[tuple[int, int], list[str]]:
 
 
 def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
-    left_out = [NAMES[name] for name in finding.claim.figures if name not in finding.checked]
+    spread = finding.claim.spread
+    left_out = [
+        NAMES[name] for name in finding.claim.figures if name not in finding.checked and name not in spread
+    ]
     if left_out:
         yield f"Not held to the matrix: {', '.join(left_out)} ({_why_left_out(table)})."
+    if spread:
+        names = ", ".join(NAMES[name] for name in finding.claim.figures if name in spread)
+        yield f"Not held to the matrix: {names} (printed with a deviation: a mean of runs is of no one matrix)."
     for name in finding.contradictions:
         yield f"{NAMES[name]} contradicts the row itself: {_contradicted(finding, name)}."
     if finding.in_range is None:
@@ -167,7 +173,7 @@ def _contradicted(finding: RowFinding, name: str) -> str:
     mean = 2 * one * other / (one + other) if name == "f1" and one + other else (one + other) / 2
     printed = finding.claim.printed
     said = f"{NAMES[pair[0]]} {printed[pair[0]]} and {NAMES[pair[1]]} {printed[pair[1]]}"
-    return f"{said} give {_as_printed(mean, finding.checked[name], finding.claim)}, not {printed[name]}"
+    return f"{said} give {_as_printed(mean, name, finding.claim)}, not {printed[name]}"
 
 
 def _fitting(found: Fits, with_sizes: bool = False) -> str:
@@ -212,13 +218,16 @@ def _conflict(conflict: Conflict, claim: Claim, with_sizes: bool) -> str:
 
 def _implied(matrix: Matrix, name: str, claim: Claim) -> str:
     value = matrix.metric(name)
-    text = "none (0/0)" if value is None else _as_printed(value, claim.figures[name], claim)
+    text = "none (0/0)" if value is None else _as_printed(value, name, claim)
     return f"{NAMES[name]} {text}"
 
 
-def _as_printed(value: Fraction, figure: Figure, claim: Claim) -> str:
+def _as_printed(value: Fraction, name: str, claim: Claim) -> str:
     """A share with the digits, and in the unit, of a printed figure."""
-    decimals = len(str(figure.scale)) - (3 if claim.percent else 1)
+    figure = claim.figures[name]
+    decimals = len(str(figure.scale)) - (1 if name in claim.fractions else 3)
+    if value < 0:
+        return f"-{_as_printed(-value, name, claim)}"
     units = int(value * figure.scale + Fraction(1, 2))
     if decimals <= 0:
         return str(units * 10**-decimals)

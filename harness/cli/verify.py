@@ -11,13 +11,13 @@ import typer
 from harness.errors import DataError, UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from harness.feasibility import Rounding
+    from harness.claims import Average, ClaimTable, Settings
+    from harness.matrices import Rounding
     from harness.metrics import Auc
     from harness.published import Published
     from harness.verdicts import RowVerdicts
     from harness.verify_findings import RowFinding
     from harness.verify_report import Verified
-    from harness.verify_tables import ClaimTable, Settings
 
 BOARDS = Path("leaderboards")
 """Where boards are unless it is said; they need not be there."""
@@ -28,6 +28,7 @@ Examples:
   harness verify zhao2020 --json zhao.json
   harness verify table.csv --test 246,250 --auc hard-labels
   harness verify table.md --size 480-510 --strict
+  harness verify table.tex --test 60,60 --average macro
 """
 
 
@@ -37,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
 
 def verify(
     table: Annotated[
-        str, typer.Argument(help="soares2020, zhao2020, a table's id, or a .toml, .csv or .md file.")
+        str, typer.Argument(help="soares2020, zhao2020, a table's id, or a .toml, .csv, .md or .tex file.")
     ],
     test: Annotated[
         str | None, typer.Option(metavar="POS,NEG", help="Positive and negative test images: 246,250.")
@@ -51,6 +52,13 @@ def verify(
     ] = None,
     decimals: Annotated[
         int | None, typer.Option(min=0, max=6, help="Printed decimals of a percentage [default: as written].")
+    ] = None,
+    average: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Precision, recall and F1 are means over the classes: macro or weighted [default: as headings say].",
+        ),
     ] = None,
     rounding: Annotated[
         str, typer.Option(metavar="HOW", help="How figures were shortened: nearest, truncate or either.")
@@ -68,7 +76,7 @@ def verify(
     from harness.verify_tables import claim_tables
 
     how = _rounding(rounding)
-    tables, published = claim_tables(table, _settings(test, size, positive, auc, decimals))
+    tables, published = claim_tables(table, _settings(test, size, positive, auc, decimals, average))
     verified = []
     for claimed in tables:
         verdicts = None if published is None else _verdicts(claimed, published, runs)
@@ -81,11 +89,16 @@ def verify(
 
 
 def _settings(
-    test: str | None, size: str | None, positive: str | None, auc: str | None, decimals: int | None
+    test: str | None,
+    size: str | None,
+    positive: str | None,
+    auc: str | None,
+    decimals: int | None,
+    average: str | None,
 ) -> Settings:
-    from harness.verify_tables import Settings
+    from harness.claims import Settings
 
-    return Settings(_test(test), _sizes(size), positive, _auc(auc), decimals)
+    return Settings(_test(test), _sizes(size), positive, _auc(auc), decimals, _average(average))
 
 
 def _test(text: str | None) -> tuple[int, int] | None:
@@ -126,8 +139,19 @@ def _auc(text: str | None) -> Auc | None:
     raise UnknownName("--auc", text, kinds)
 
 
+def _average(text: str | None) -> Average | None:
+    from harness.claims import AVERAGES
+
+    for known in AVERAGES:
+        if text == known:
+            return known
+    if text is None:
+        return None
+    raise UnknownName("--average", text, AVERAGES)
+
+
 def _rounding(text: str) -> Rounding:
-    from harness.feasibility import ROUNDINGS
+    from harness.matrices import ROUNDINGS
 
     for known in ROUNDINGS:
         if text == known:

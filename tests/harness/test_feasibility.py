@@ -26,15 +26,13 @@ from sklearn.metrics import (
 from harness.feasibility import (
     LISTED,
     MOST_IMAGES,
-    VERIFIABLE,
-    Figure,
-    Matrix,
     Parts,
     contradictions,
     fits,
     smallest_conflicts,
     work,
 )
+from harness.matrices import VERIFIABLE, Figure, Matrix
 
 COLUMNS = ("accuracy", "precision", "recall", "f1", "auc")
 TABLE_1 = {
@@ -291,7 +289,9 @@ def test_a_matrix_is_found_from_its_own_metrics_however_they_are_rounded(
     assume(tp + fn + fp + tn > 0)
     matrix = Matrix(tp, fn, fp, tn)
     values = {name: matrix.metric(name) for name in VERIFIABLE}
-    defined = [name for name, value in values.items() if value is not None and value >= 0]  # tables print no minus
+    defined = [
+        name for name, value in values.items() if value is not None and value >= 0
+    ]  # tables print no minus
     names = data.draw(st.lists(st.sampled_from(defined), min_size=1, unique=True))
     row = {
         name: printed(matrix.metric(name), decimals, data.draw(st.sampled_from(WAYS[rounding])))
