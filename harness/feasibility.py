@@ -173,7 +173,8 @@ def contradictions(figures: Mapping[str, Figure], rounding: Rounding = "nearest"
     """Return the metrics that others of the row rule out for every matrix of every size.
 
     F1 is the harmonic mean of precision and recall; balanced accuracy (and AUC of hard labels) the
-    mean of recall and specificity; both rise with each of them.
+    mean of recall and specificity; both rise with each of them. Accuracy, too, is a mean of recall and
+    specificity, by images: it lies between them.
 
     >>> row = {"precision": Figure(94, 100), "recall": Figure(95, 100), "f1": Figure(97, 100)}
     >>> contradictions(row)
@@ -192,6 +193,10 @@ def contradictions(figures: Mapping[str, Figure], rounding: Rounding = "nearest"
         said = _ends(figures[name], rounding)
         if mean(first[1], second[1]) < said[0] or mean(first[0], second[0]) > said[1]:
             found.append(name)
+    if {"accuracy", "recall", "specificity"} <= figures.keys():
+        said, *others = (_ends(figures[of], rounding) for of in ("accuracy", "recall", "specificity"))
+        if said[0] > max(high for _, high in others) or said[1] < min(low for low, _ in others):
+            found.append("accuracy")
     return tuple(found)
 
 

@@ -240,7 +240,7 @@ def _row_cells(
         spread = match["spread"] or ""
         percent = bool(match["percent"]) or "%" in spread or place in percent_columns
         number = match["whole"], match["decimals"] or ""
-        found[metric] = _Cell(f"{where}, {metric}", text, *number, percent, bool(spread))
+        found[metric] = _Cell(f"{where}, {metric}", plain, *number, percent, bool(spread))
     return found
 
 

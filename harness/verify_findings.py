@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.claims import Claim, ClaimTable
+from harness.claims import AVERAGES, Average, Claim, ClaimTable, averaged
 from harness.feasibility import (
     MOST_WORK,
     Conflict,
@@ -46,7 +46,8 @@ class RowFinding:
 
     `in_range` is what fits in the table's range of test sizes, None with the reason in `not_searched`; where no
     test part is known and nothing fits, `conflicts` are as those of `OnSplit`, over the range.
-    `possible` is None when nothing was searched that could tell.
+    `possible` is None when nothing was searched that could tell; where it is False, `as_averages` are the averages
+    over the classes with which the row would be possible after all.
     """
 
     claim: Claim
@@ -57,6 +58,7 @@ class RowFinding:
     splits: tuple[OnSplit, ...]
     possible: bool | None
     conflicts: tuple[Conflict, ...] | None = ()
+    as_averages: tuple[tuple[Average, Fits], ...] = ()
 
     @property
     def word(self) -> str:
@@ -124,6 +126,7 @@ def _finding(
         for whose, counts in table.tests
         for positive in _in_order(counts, table.reading.positive)
     )
+    possible = _possible(table, splits, in_range)
     return RowFinding(
         claim=claim,
         checked=checked,
@@ -131,8 +134,9 @@ def _finding(
         in_range=in_range,
         not_searched=None if in_range is not None else too_large,
         splits=splits,
-        possible=_possible(table, splits, in_range),
+        possible=possible,
         conflicts=conflicts,
+        as_averages=_as_averages(table, checked, sizes, rounding, budget) if possible is False else (),
     )
 
 
@@ -147,6 +151,29 @@ def _over_sizes(
     if not budget.pays(pairs):
         return None, f"{pairs:,} pairs of test part and TP are too much work; name fewer sizes or rows"
     return fits(checked, sizes, rounding), None
+
+
+def _as_averages(
+    table: ClaimTable, checked: Mapping[str, Figure], sizes: Parts | None, rounding: Rounding, budget: _Budget
+) -> tuple[tuple[Average, Fits], ...]:
+    """What fits where the row is judged, with precision, recall and F1 read as averages over the classes.
+
+    A row that names a specificity speaks of one class.
+    """
+    if "specificity" in checked or not {"precision", "recall", "f1"} & checked.keys():
+        return ()
+    if table.tests:
+        one, other = table.tests[0][1].values()
+        sizes = Parts.of(one, other)  # averages are the same whichever class is positive
+    found = []
+    for average in AVERAGES:
+        figures = {averaged(name, average): figure for name, figure in checked.items()}
+        if sizes is None or len(figures) < len(checked):
+            continue
+        if budget.pays(len(sizes.positives) + work(figures, sizes, rounding)):
+            fitting = fits(figures, sizes, rounding)
+            found += [(average, fitting)] if fitting.count else []
+    return tuple(found)
 
 
 def _in_order(counts: Mapping[str, int], positive: str | None) -> list[str]:

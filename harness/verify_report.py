@@ -156,6 +156,8 @@ def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
     else:
         wrong = _conflicts_text(finding.in_range, finding.conflicts, finding.claim, with_sizes=True)
         yield f"Over the range of sizes: {_fitting(finding.in_range, with_sizes=True)}{wrong}."
+    for average, found in finding.as_averages:
+        yield f"With precision, recall and F1 as {average} averages over the classes: {_fitting(found, True)}."
     for split in finding.splits:
         where = f"{split.positives} {split.positive} (positive) + {split.negatives}"
         yield f"{where}: {_fitting(split.fits)}{_conflicts_text(split.fits, split.conflicts, finding.claim)}."
@@ -168,6 +170,9 @@ def _why_left_out(table: ClaimTable) -> str:
 
 
 def _contradicted(finding: RowFinding, name: str) -> str:
+    if name == "accuracy":
+        texts = finding.claim.printed
+        return f"{texts[name]} is not between recall {texts['recall']} and specificity {texts['specificity']}"
     pair = ("precision", "recall") if name == "f1" else ("recall", "specificity")
     one, other = (finding.checked[of].share for of in pair)
     mean = 2 * one * other / (one + other) if name == "f1" and one + other else (one + other) / 2
@@ -355,6 +360,7 @@ def _finding_json(finding: RowFinding) -> dict[str, Any]:
         "in_range": None if finding.in_range is None else asdict(finding.in_range),
         "not_searched": finding.not_searched,
         "smallest_sets_of_wrong_cells": _conflicts_json(finding.conflicts),
+        "as_averages": {average: asdict(found) for average, found in finding.as_averages},
         "splits": [_split_json(split) for split in finding.splits],
     }
 

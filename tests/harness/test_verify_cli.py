@@ -333,6 +333,26 @@ def test_the_smallest_set_of_wrong_cells_is_named_over_a_range_without_a_test_pa
     assert "(50 positive + 50)" in said
 
 
+def test_a_row_that_is_possible_only_as_averages_says_so(tmp_path):
+    """40/10/20/30: the F1 of both classes are 8/11 and 2/3, their mean 69.7 %."""
+    path = written(tmp_path, "m,acc,f1\nNet,70.0,69.7\n")
+    said = " ".join(run(path, "--test", "50,50").output.split())
+    assert (
+        "F1 as macro averages over the classes: 2 matrices fit: 30/20/10/40 (50 positive + 50), 40/10/20/30"
+        in said
+    )
+    assert "averages over the classes:" not in run(path, "--test", "50,50", "--average", "macro").output
+    with_specificity = written(tmp_path, "m,acc,f1,spec\nNet,70.0,69.7,60.0\n")
+    assert "averages over the classes:" not in run(with_specificity, "--test", "50,50").output
+
+
+def test_an_accuracy_outside_recall_and_specificity_contradicts_the_row(tmp_path):
+    path = written(tmp_path, "m,acc,rec,spec\nA,97.0,90.0,95.0\nB,93.0,90.0,95.0\nC,88.0,90.0,95.0\n")
+    output = run(path, "--size", "200").output
+    assert "97.0 is not between recall 90.0 and specificity 95.0" in output
+    assert output.count("accuracy contradicts the row itself") == 2
+
+
 def test_zeros_at_the_end_are_digits(tmp_path):
     """93 is 92.5 to 93.5 %, 93.00 is 92.995 to 93.005 %."""
     count = {}
