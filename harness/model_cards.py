@@ -47,7 +47,10 @@ def _meant(rows: Sequence[Row], method: str) -> str:
     for row in rows:
         if method in (row.method, row.name):
             return row.method
-    of_label = sorted({row.method for row in rows if row.label == method})
+    lettered = {
+        row.method for row in rows if method in (row.short, row.shown)
+    }  # 'net (a)', a board's own letter
+    of_label = sorted(lettered or {row.method for row in rows if row.label == method})
     if len(of_label) > 1:
         raise UsageError(f"several methods are {method!r}; name one of {', '.join(map(repr, of_label))}")
     if not of_label:

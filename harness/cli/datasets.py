@@ -45,6 +45,8 @@ def show(
     from harness.data.summary import summary
     from harness.records import writable
 
+    if ids and sheet is not None:
+        raise UsageError("--ids prints ids and draws no sheet; leave out --ids or --sheet")
     if protocol is not None:
         if not ids:
             raise UsageError("--protocol goes with --ids: it chooses whose ids are printed")

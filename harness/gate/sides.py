@@ -118,6 +118,7 @@ def asked(
 ) -> tuple[dict[Name, StoredRow], list[str]]:
     """Return the rows of the base that are to be compared, and what is to be said of those that are not.
 
+    `models` may be named as tables show them, 'net (a)' included: the letters are those of the base's board.
     Raises `UnknownName` for a model or recipe that neither side has, `UsageError` where no recipe is on both sides.
     """
     of_base = unique(row.recipe for row in board.rows)
@@ -129,6 +130,8 @@ def asked(
             f"the new run has the recipe {_listed({r for r, _ in run})}, the base {_listed(of_base)}: "
             "rows of different recipes are not compared"
         )
+    by_shown = {_bare(row.shown): row.method for row in board.rows if row.shown is not None}
+    models = [by_shown.get(_bare(model), model) for model in models]
     for model in models:
         known = {row.method for row in board.rows} | {method for _, method in run}
         if not any(_is_named(method, [model]) for method in known):
@@ -144,8 +147,13 @@ def asked(
 
 def _is_named(method: str, names: Sequence[str]) -> bool:
     """True for 'svm (squeezenet1_1)' when it, or 'svm', is among the names, 'from scratch' as boards add it or not."""
-    names = [name.removesuffix(", from scratch") for name in names]
-    return method in names or method.partition(" (")[0] in names
+    bare = [_bare(name) for name in names]
+    return method in bare or method.partition(" (")[0] in bare
+
+
+def _bare(name: str) -> str:
+    """A name without what tables add to it."""
+    return name.removesuffix(", from scratch")
 
 
 def _listed(names: Sequence[str] | set[str]) -> str:

@@ -78,10 +78,11 @@ class StoredCell(_Part):
 
 
 class StoredRow(_Part):
-    """A row; a failed one has no cells, and notes that say why."""
+    """A row; a failed one has no cells, and notes that say why. `shown` is what tables call it."""
 
     recipe: Text
     method: Text
+    shown: Text | None = None
     status: Text
     metrics: Mapping[str, StoredScore] | None
     notes: Sequence[str]

@@ -312,6 +312,14 @@ def test_a_model_is_named_with_or_without_what_is_in_brackets(tmp_path):
         assert verdicts(gate(new, base, models=[name])) == {"svm (untuned)": "unchanged"}
 
 
+def test_a_model_is_named_by_the_letter_that_the_bases_tables_give_it(tmp_path):
+    settings = ["images_seen=30000, looks=15, size_px=160", "images_seen=60000, looks=15, size_px=160"]
+    two = [record_of(GOOD, model__label="net", model__variant=setting) for setting in settings]
+    new, base = both(tmp_path, two, two)
+    assert verdicts(gate(new, base, models=["net (b)"])) == {f"net ({settings[1]})": "unchanged"}
+    assert "unknown model 'net (c)'" in refusal(new, "--base", base, "-m", "net (c)")
+
+
 def test_a_model_with_none_of_the_bases_seeds_is_missing(tmp_path):
     new, base = both(tmp_path, [record_of(GOOD)], [record_of(GOOD, seed=7)])
     (finding,) = gate(new, base).findings

@@ -48,6 +48,15 @@ def test_a_name_that_several_methods_bear_is_refused():
     assert [row.method for _, row in ranked_rows(records, "svm (two)")] == ["svm (two)"]
 
 
+def test_a_method_is_found_by_the_letter_that_tables_give_it():
+    settings = ["images_seen=30000, looks=15, size_px=160", "images_seen=60000, looks=15, size_px=160"]
+    records = [record_of(GOOD, model__label="net", model__variant=setting) for setting in settings]
+    assert [row.method for _, row in ranked_rows(records, "net (b)")] == [f"net ({settings[1]})"]
+    other = record_of(GOOD, model__label="net", model__variant=settings[0] * 2, dataset__name="other")
+    with pytest.raises(UsageError, match="several methods are 'net \\(a\\)'"):
+        ranked_rows([*records, other], "net (a)")
+
+
 def test_a_card_whose_metadata_is_damaged_is_left_alone(tmp_path):
     card = tmp_path / "README.md"
     card.write_text("---\nlicense: [mit\n---\n# Mine\n")

@@ -47,6 +47,7 @@ def test_values_of_parameters_keep_their_json_type() -> None:
         (["fetch"], 2, "nothing to fetch"),
         (["check", "rsenet"], 2, "you probably meant 'resnet'"),
         (["run", "-m", "timm:"], 2, "nothing follows the colon"),
+        (["show", "covid-ct", "--ids", "--sheet", "x.png"], 2, "leave out --ids or --sheet"),
         (["show", "covid"], 2, "you probably meant 'covid-ct'"),
         (["board", "-o", "nowhere"], 1, "no records in 'nowhere/runs'"),
     ],
