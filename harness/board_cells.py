@@ -112,9 +112,10 @@ class Cell:
 
 
 def entry_of(record: Record) -> Entry:
-    """Return what the manifest says. Raises `RecordError` naming what it lacks, or what is wrong in it."""
+    """Return what the manifest says. Raises `RecordError` naming what it lacks, is wrong, or was edited in it."""
     manifest = record.manifest
     check_manifest(manifest)
+    record.check_digest()
     model, protocol = manifest["model"], manifest["protocol"]
     return Entry(
         record=record,

@@ -20,7 +20,7 @@ from harness.errors import RecordError
 from harness.intervals import LEVEL, Interval
 from harness.metrics import METRICS
 from harness.paired import ALPHA, POWER
-from harness.records import writable
+from harness.records import DIGEST, writable
 from harness.reliability_tables import reliability_cells, reliability_json
 from harness.resamples import RESAMPLES, SEED
 from harness.schemas import portable
@@ -243,6 +243,7 @@ def _cell(cell: Cell, positive: str | None) -> dict[str, Any]:
     result = cell.scores(positive)
     return {
         "key": cell.entry.key,
+        "manifest_sha256": cell.manifest.get(DIGEST),
         "seed": cell.entry.seed,
         "fold": cell.entry.fold,
         "finished": cell.entry.finished,

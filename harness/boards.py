@@ -204,6 +204,12 @@ def _cautions(
         yield f"Left out as unreadable (--skip-bad): {', '.join(skipped[:SHOWN])}{more}."
     if any(section.uneven for section in sections):
         yield "Not every row rests on the same seeds and folds: see the column 'Seeds' and the notes."
+    bare = sum(not cell.entry.record.digested for cell in cells)
+    if bare:
+        yield (
+            f"No digest: {bare} of {len(cells)} finished records say nothing by which an edit of their manifests "
+            "would be found."
+        )
     if len({cell.manifest["engine"] for cell in cells if cell.manifest.get("engine")}) > 1:
         yield "The rows were computed by different versions of the harness's own code."
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import RecordError
+from harness.types import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,12 +31,16 @@ __all__ = [
     "finished",
     "read_record",
     "read_records",
+    "sealed",
     "write_record",
 ]
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.parquet"
+
+DIGEST = "manifest_sha256"
+"""The entry of a manifest that is the digest of all others; older records have none."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,19 @@ class Record:
     def complete(self) -> bool:
         return self.manifest["status"] == "complete"
 
+    @property
+    def digested(self) -> bool:
+        """True when the manifest states a digest of itself; without it an edit that is plausible is not found."""
+        return DIGEST in self.manifest
+
+    def check_digest(self) -> None:
+        """Raise `RecordError` when the manifest is not what its digest was taken of."""
+        if self.digested and sealed(self.manifest)[DIGEST] != self.manifest[DIGEST]:
+            raise RecordError(
+                f"record {self.key!r}: {MANIFEST} was changed after it was written (its {DIGEST} is of another); "
+                "delete the folder and run again"
+            )
+
     def predictions(self) -> pd.DataFrame:
         """Return the table of `Predictions.write`. Raises `RecordError` when the file was changed since."""
         import pandas as pd
@@ -125,9 +143,21 @@ def write_record(
             predictions.write(path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             stored["predictions"] = {"sha256": digest, "rows": len(predictions.ids)}
-        text = json.dumps(stored, indent=1, ensure_ascii=False, allow_nan=False)
-        (temporary / MANIFEST).write_text(text + "\n", "utf-8")
+        stored = sealed(stored)
+        (temporary / MANIFEST).write_text(manifest_text(stored), "utf-8")
     return Record(stored, runs / key)
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with the digest of everything else in it: of its JSON with sorted keys, without spaces."""
+    said = {name: value for name, value in manifest.items() if name != DIGEST}
+    as_read = json.loads(json.dumps(said, allow_nan=False))  # keys are text, tuples are lists
+    return said | {DIGEST: digest_of(as_read)}
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """Return what the file of a manifest holds."""
+    return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @contextlib.contextmanager
@@ -195,12 +225,14 @@ def read_records(runs: Path) -> list[Record]:
 
 
 def finished(runs: Path, key: str) -> bool:
-    """True when `runs/key` is a complete record with its predictions beside it; a damaged one is not."""
+    """True when `runs/key` is a complete record with its predictions beside it; a damaged or edited one is not."""
     folder = runs / key
     if not (folder / MANIFEST).is_file() or not (folder / PREDICTIONS).is_file():
         return False
     try:
-        return read_record(folder).complete
+        record = read_record(folder)
+        record.check_digest()
+        return record.complete
     except RecordError:
         return False
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board_cells import Entry, chosen, entry_of, read_cells
+from harness.board_files import replaced
 from harness.errors import DataError, HarnessError, RecordError
 from harness.publishing import state_of, texts_of, write_all
-from harness.records import MANIFEST, Record, read_record
+from harness.records import MANIFEST, Record, manifest_text, read_record, sealed, writable
 
-__all__ = ["Faulty", "faults_of", "rescore", "runs_folder", "sound_records"]
+__all__ = ["Faulty", "faults_of", "rescore", "runs_folder", "seal", "sound_records"]
 
 
 class Faulty(RecordError):
@@ -42,6 +43,18 @@ def rescore(runs: Path, out: Path) -> Rescored:
     records = sound_records(runs)
     files = write_all(out, texts_of(records), state_of(runs))
     return Rescored(len(records), tuple(files))
+
+
+def seal(runs: Path) -> int:
+    """Give each record without a digest of its manifest one, and return how many that were.
+
+    From then on an edit is found; of edits before it nothing is known. Raises `Faulty` as `sound_records` does.
+    """
+    bare = [record for record in sound_records(runs) if not record.digested]
+    with writable(runs):
+        for record in bare:
+            replaced(record.folder / MANIFEST, manifest_text(sealed(record.manifest)))
+    return len(bare)
 
 
 def runs_folder(given: Path) -> Path:

@@ -267,7 +267,7 @@ def _fractions(table: Sequence[Mapping[str, _Cell]], marked: set[str]) -> frozen
     unmarked = [cell for metric, cell in percents if metric not in marked]
     if fractions and unmarked:
         raise _mixed(fractions[0], unmarked[0])
-    default = "percent" if percents or not fractions else "fraction"
+    default = "percent" if percents else "fraction"
     of_zeros = {metric: default for metric in kinds if metric not in COEFFICIENTS}
     of_zeros |= dict.fromkeys(COEFFICIENTS, "fraction")
     return frozenset(metric for metric, kind in kinds.items() if (kind or of_zeros[metric]) == "fraction")

@@ -29,25 +29,35 @@ def score(
             "--out", "-o", help="Where to write [default: the folder that holds the records' folder]."
         ),
     ] = None,
+    seal: Annotated[
+        bool,
+        typer.Option(
+            "--seal",
+            help="First give records of older harnesses, which have none, a digest of their manifests.",
+        ),
+    ] = False,
 ) -> None:
     """Rebuild every board, verdict and export from RUNS alone: the same records give the same bytes.
 
     Needs no images, models or GPU. Writes nothing when a record is damaged, and names each that is.
     """
+    from harness import scoring
     from harness.cli.live import say
-    from harness.scoring import Faulty, rescore, runs_folder
 
-    folder = runs_folder(runs)
+    folder = scoring.runs_folder(runs)
     out = folder.resolve().parent if out is None else out
     try:
-        done = rescore(folder, out)
-    except Faulty as error:
+        newly = scoring.seal(folder) if seal else None
+        done = scoring.rescore(folder, out)
+    except scoring.Faulty as error:
         for fault in error.faults:
             typer.echo(f"error: {' '.join(fault.split())}", err=True)
         typer.echo(f"error: {len(error.faults)} of {error.of} records; nothing was written", err=True)
         raise typer.Exit(error.exit_code) from error
     for path in done.files:
         typer.echo(path)
+    if newly is not None:
+        say(f"{newly} records have a digest of their manifests from now on; of edits before nothing is known")
     say(f"{len(done.files)} files from {done.records} records")
 
 

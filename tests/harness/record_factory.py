@@ -20,6 +20,13 @@ class MadeRecord(Record):
 
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @property
+    def digested(self) -> bool:
+        return True  # nobody can edit it
+
+    def check_digest(self) -> None:
+        """Nothing was read."""
+
     def predictions(self) -> pd.DataFrame:
         return self.frame
 

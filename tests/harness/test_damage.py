@@ -17,7 +17,7 @@ from record_factory import failed_record, on_disk, record_of
 
 from harness.errors import HarnessError
 from harness.publishing import texts_of
-from harness.records import read_records
+from harness.records import read_records, sealed
 from harness.scoring import Faulty, sound_records
 
 GOOD, BETTER = [[18, 2], [2, 18]], [[19, 1], [1, 19]]
@@ -79,7 +79,10 @@ def changed(manifest: dict[str, Any], place: tuple[Any, ...], value: Any) -> str
     for name in place[:-1]:
         part = part[name]
     part[place[-1]] = value
-    return json.dumps(said)
+    try:
+        return json.dumps(sealed(said))  # so that the value itself is judged, not its digest
+    except ValueError:  # no number
+        return json.dumps(said)
 
 
 @pytest.mark.parametrize("name", STRANGE)
@@ -91,7 +94,7 @@ def test_predictions_with_a_true_digest_and_strange_content_are_a_fault(tmp_path
     pq.write_table(STRANGE[name], path)
     manifest = json.loads((runs / RECORD.key / "manifest.json").read_text())
     manifest["predictions"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (runs / RECORD.key / "manifest.json").write_text(json.dumps(manifest))
+    (runs / RECORD.key / "manifest.json").write_text(json.dumps(sealed(manifest)))
     with pytest.raises(Faulty) as error:
         sound_records(runs)
     assert [fault.partition(": ")[0] for fault in error.value.faults] in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from harness.cli import app
 from harness.errors import DataError, RecordError
 from harness.publishing import publish
+from harness.records import sealed
 from harness.scoring import Faulty, rescore, runs_folder, sound_records
 
 ROOT = Path(__file__).parents[2]
@@ -59,11 +61,13 @@ def faults(runs: Path) -> list[str]:
     return list(error.value.faults)
 
 
-def edit(runs: Path, number: int, change) -> str:
-    """Change the manifest of one record in place; return its key."""
+def edit(runs: Path, number: int, change, *, seal: bool = False) -> str:
+    """Change the manifest of one record in place, its digest too if `seal`; return its key."""
     folder = sorted(runs.iterdir())[number]
     manifest = json.loads((folder / "manifest.json").read_text())
     change(manifest)
+    with contextlib.suppress(ValueError):  # of NaN and half characters there is no digest
+        manifest = sealed(manifest) if seal else manifest
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder.name
 
@@ -88,6 +92,48 @@ def test_each_damaged_record_has_a_line_of_its_own(tmp_path):
     assert len(found) == 3
     for key in keys[:3]:
         assert any(fault.startswith(f"record {key!r}: ") for fault in found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["model"].update(label="better"),
+        lambda manifest: manifest["durations"].update(fit_seconds=0.1),
+        lambda manifest: manifest["model"]["parameters"].update(depth=3),
+        lambda manifest: manifest.update(started="2023-12-31T00:00:00.000+00:00"),
+        lambda manifest: manifest.update(manifest_sha256="0" * 64),
+        lambda manifest: manifest.update(manifest_sha256=None),
+        lambda manifest: manifest.update(comment="unknown entries count too"),
+        lambda manifest: manifest["predictions"].update(sha256="0" * 64),
+    ],
+)
+def test_a_plausible_edit_of_a_manifest_is_named_and_nothing_is_written(tmp_path, change):
+    on_disk(record_of(GOOD), runs := tmp_path / "runs")
+    key = edit(runs, 0, change)
+    (fault,) = faults(runs)
+    assert fault.startswith(f"record {key!r}: manifest.json was changed after it was written")
+
+
+def test_a_manifest_that_is_written_otherwise_but_says_the_same_is_no_fault(tmp_path):
+    runs = made(tmp_path)
+    edit(runs, 0, lambda manifest: manifest.update(dict(reversed(manifest.items()))))
+    assert len(sound_records(runs)) > 1
+
+
+def test_a_record_without_a_digest_is_read_and_marked_until_it_is_sealed(tmp_path):
+    for label in ("a", "b"):
+        on_disk(record_of(GOOD, model__label=label), runs := tmp_path / "runs")
+    key = edit(runs, 0, lambda manifest: manifest.pop("manifest_sha256"))
+    score = ["score", str(runs), "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, score).exit_code == 0
+    page = tmp_path / "out" / "made" / "official.md"
+    assert "No digest: 1 of" in page.read_text("utf-8")
+    cells = [c for row in json.loads(page.with_suffix(".json").read_text())["rows"] for c in row["cells"]]
+    assert [c["key"] for c in cells if c["manifest_sha256"] is None] == [key]
+    assert "1 records have a digest" in CliRunner().invoke(app, [*score, "--seal"]).output
+    assert "No digest" not in page.read_text("utf-8")
+    edit(runs, 0, lambda manifest: manifest["model"].update(label="better"))
+    assert "was changed after it was written" in faults(runs)[0]
 
 
 def test_a_missing_predictions_file_is_a_fault(tmp_path):
@@ -142,7 +188,7 @@ def test_a_superseded_record_is_held_to_its_digest_too(tmp_path):
 )
 def test_a_manifest_with_a_fault_is_one_line_that_names_the_place(tmp_path, change, said):
     on_disk(record_of(GOOD), tmp_path / "runs")
-    key = edit(tmp_path / "runs", 0, change)
+    key = edit(tmp_path / "runs", 0, change, seal=True)
     (fault,) = faults(tmp_path / "runs")
     assert fault.startswith(f"record {key!r}")
     assert said in fault
