@@ -78,7 +78,8 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=2)
+        by_letters = {one.casefold(): one for one in known}  # 'COVID' is close to 'covid'
+        close = [by_letters[one] for one in difflib.get_close_matches(name.casefold(), by_letters, n=2)]
         if close:
             hint = "you probably meant " + " or ".join(repr(c) for c in close)
         else:

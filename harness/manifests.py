@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness.complaints import expectation
 from harness.errors import RecordError
 
 __all__ = ["Side", "Sides", "check_manifest"]
@@ -171,8 +172,12 @@ class _Complete(_Manifest):
 
 
 def _moment(text: str) -> str:
-    if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("a time without a time zone")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:60]!r} is no time") from error
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} is a time without a time zone")
     return text
 
 
@@ -194,4 +199,4 @@ def _fault(error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more faults)" if error.error_count() > 1 else ""
     if fault["type"] == "missing":
         return f"its manifest has no {fault['loc'][-1]!r} ({place}){more}"
-    return f"its manifest is damaged: {place}: {fault['msg']}, got {str(fault['input'])[:60]!r}{more}"
+    return f"its manifest is damaged: {place}: {expectation(fault)}{more}"

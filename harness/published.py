@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from harness.complaints import expectation
 from harness.errors import CardError
 from harness.metrics import Auc
 
@@ -235,10 +236,11 @@ def read_published(path: Path, where: str) -> Published:
 
 
 def _faults(error: ValidationError) -> Iterator[str]:
+    parts = (Published, PublishedTable, PublishedRow, Reading, Tolerance, Search)
+    known = {field.alias or name for part in parts for name, field in part.model_fields.items()}
     for fault in error.errors():
         place = ".".join(str(part) for part in fault["loc"]) or "file"
-        got = "" if fault["type"] == "missing" else f", got {str(fault['input'])[:60]!r}"
-        yield " ".join(f"{place}: {fault['msg']}{got}".split())
+        yield " ".join(f"{place}: {expectation(fault, known)}".split())
 
 
 def _counts(test: dict[str, int]) -> str:

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from harness.checkpoints import header
+from harness.complaints import expectation
 from harness.errors import StageError, UnknownName, UsageError
 from harness.folders import cache_folder
 
@@ -330,7 +331,7 @@ def _training(text: str | None, name: str) -> Training | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part)[:40] for part in first["loc"])
-        raise _damaged(name, f"training.{where}: {first['msg']}") from error
+        raise _damaged(name, f"training.{where}: {expectation(first)}") from error
     except (ValueError, RecursionError) as error:
         raise _damaged(name, "training is no JSON") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
@@ -35,6 +36,13 @@ NAME = re.compile(
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 LARGEST_FILE_BYTES = 200_000_000
 LARGEST_ROWS = 1_000_000  # a thousand seeds of a thousand test images
+PACKED = {
+    b"\x1f\x8b": "compressed (gzip)",
+    b"PK\x03\x04": "an archive or a spreadsheet (.xlsx)",
+    b"PAR1": "Parquet",
+}
+"""By their first bytes."""
+
 LARGEST_SUM_ERROR = 0.002
 """How far a row may be from 1: what rounding to three decimals does to a few classes."""
 
@@ -190,21 +198,24 @@ class _Table:
     classes: tuple[str, ...]
 
     @cached_property
-    def _lines(self) -> list[tuple[int, list[str]]]:
-        """Return (line number, cells) of every line that isn't empty."""
-        found: list[tuple[int, list[str]]] = []
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Yields (line number, cells) of every line that isn't empty, once."""
+        return self._read()
+
+    def _read(self) -> Iterator[tuple[int, list[str]]]:
+        found = 0
+        reader = csv.reader(self._text(), strict=True)
         try:
-            reader = csv.reader(self._text(), strict=True)
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    found.append((reader.line_num, cells))
-                if len(found) > LARGEST_ROWS:
+                    found += 1
+                    yield reader.line_num, cells
+                if found > LARGEST_ROWS:
                     raise PredictionError(
                         f"{self.path.name}: more than {LARGEST_ROWS} lines; expected one a test image"
                     )
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise PredictionError(f"{self.path.name}: no CSV in UTF-8: {error}") from error
-        return found
+        except csv.Error as error:
+            raise self._wrong(reader.line_num, f"no CSV: {error}") from error
 
     def _text(self) -> TextIO:
         """Return the file, read into memory up to the limit: a pipe or device has no size to ask for."""
@@ -217,20 +228,34 @@ class _Table:
             raise PredictionError(
                 f"{self.path.name}: larger than {LARGEST_FILE_BYTES / 1e6:.0f} MB; expected a line a test image"
             )
-        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+        packed = next((what for mark, what in PACKED.items() if content.startswith(mark)), None)
+        if packed is not None:
+            raise PredictionError(f"{self.path.name} is {packed}, no text; expected a CSV in UTF-8")
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        try:
+            return io.StringIO(content.decode(encoding), newline="")
+        except UnicodeDecodeError as error:
+            raise PredictionError(
+                f"{self.path.name} is no text in UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+            ) from error
 
     @cached_property
     def header(self) -> list[str]:
-        if not self._lines:
+        _, cells = next(self._lines, (0, []))
+        if not cells:
             raise PredictionError(
                 f"{self.path.name}: empty; expected the columns {', '.join(('id', *self.classes))}"
             )
-        header = [cell.strip() for cell in self._lines[0][1]]
+        header = [cell.strip() for cell in cells]
         allowed = ("id", *self.classes, "seed", "fold")
         separator = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), None)
         if separator is not None:
             raise PredictionError(
                 f"{self.path.name}: its columns are separated by {separator!r}; expected commas, and points in numbers"
+            )
+        if "" in header:
+            raise PredictionError(
+                f"{self.path.name}: column {header.index('') + 1} has no name; remove it (pandas: index=False)"
             )
         for name in header:
             if name not in allowed:
@@ -248,7 +273,8 @@ class _Table:
     def rows(self) -> Iterator[_Row]:
         """Yield the rows; raises `PredictionError` at the first that is wrong."""
         width = len(self.header)
-        for line, cells in self._lines[1:]:
+        seen: dict[tuple[Place, str], int] = {}
+        for line, cells in self._lines:
             if len(cells) != width:
                 raise self._wrong(line, f"{len(cells)} cells, the header has {width}")
             row = dict(zip(self.header, cells, strict=True))
@@ -256,6 +282,9 @@ class _Table:
             if abs(sum(probabilities) - 1) > LARGEST_SUM_ERROR:
                 raise self._wrong(line, f"the probabilities sum to {sum(probabilities):.6g}, expected 1")
             place = (self._whole(line, row, "seed"), self._whole(line, row, "fold"))
+            before = seen.setdefault((place, row["id"]), line)
+            if before != line:
+                raise self._wrong(line, f"{row['id']!r} was there in line {before} already")
             yield _Row(line, row["id"], place, probabilities)
 
     def _probability(self, line: int, name: str, text: str) -> float:
@@ -293,8 +322,6 @@ def _matched(
             raise PredictionError(f"{where}fold {fold}, but the split has {len(splits)}, counted from 0")
         if row.id not in tested[fold]:
             raise PredictionError(where + _stranger(row.id, splits[fold], dataset))
-        if row.id in by_fold[fold]:
-            raise PredictionError(f"{where}{row.id!r} was there in line {by_fold[fold][row.id].line} already")
         by_fold[fold][row.id] = row
     return [_complete(name, by_fold[split.fold], split) for split in splits]
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.board_cells import Cell, entry_of, read_cells
 from harness.board_files import SCHEMA_VERSION
 from harness.board_rows import Mean
+from harness.complaints import expectation
 from harness.errors import RecordError, UsageError
 from harness.intervals import Interval
 from harness.metrics import METRICS
@@ -172,8 +173,7 @@ def _boards_in(folder: Path) -> str:
 def _faults(error: ValidationError) -> Iterator[str]:
     for fault in error.errors():
         place = ".".join(str(part) for part in fault["loc"]) or "file"
-        got = "" if fault["type"] == "missing" else f", got {str(fault['input'])[:60]!r}"
-        yield " ".join(f"{place}: {fault['msg']}{got}".split())
+        yield " ".join(f"{place}: {expectation(fault)}".split())
 
 
 def _check_rows(board: StoredBoard, where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from record_factory import failed_record, on_disk, record_of
@@ -140,7 +141,8 @@ def test_a_board_from_the_disk_is_the_board_from_memory(tmp_path):
         write_board(board, tmp_path / name)
     for ending in ("md", "csv", "tex", "json"):
         one, other = (tmp_path / name / "made" / f"official.{ending}" for name in "ab")
-        assert one.read_bytes() == other.read_bytes()
+        digests = re.compile(r'("manifest_sha256": )("\w+"|null)')  # what is in memory only has none
+        assert digests.sub(r"\1", one.read_text()) == digests.sub(r"\1", other.read_text())
 
 
 def test_the_order_of_the_records_changes_no_byte(tmp_path):

@@ -21,6 +21,7 @@ LAYERS = [
         "harness.folders",
         "harness.counters",
         "harness.budgets",
+        "harness.complaints",
         "harness.folds",
         "harness.schemas",
     ],

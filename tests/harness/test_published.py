@@ -55,7 +55,7 @@ def test_no_file_is_no_table(tmp_path):
         ("decimals = 2", "decimals = -1", "table.0.decimals"),
         ("schema_version = 1", "schema_version = 2", "schema_version"),
         ('method = "Net"', 'method = ""', "table.0.row.0.method"),
-        ('protocol = "official"', "", "table.0.protocol: Field required"),
+        ('protocol = "official"', "", "table.0.protocol: is not there"),
         ('dataset = "made"', 'dataset = "other"', "dataset is 'other', the folder 'made'"),
         ("[[table.row]]", "[[table.row]", "no valid TOML"),
         ("f1 = 85.0", 'f1 = 85.0\n[[table.row]]\nmethod = "Net"\nf1 = 1.0', "two rows of the same method"),

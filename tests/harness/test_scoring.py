@@ -133,7 +133,8 @@ def test_a_record_without_a_digest_is_read_and_marked_until_it_is_sealed(tmp_pat
     assert "1 records have a digest" in CliRunner().invoke(app, [*score, "--seal"]).output
     assert "No digest" not in page.read_text("utf-8")
     edit(runs, 0, lambda manifest: manifest["model"].update(label="better"))
-    assert "was changed after it was written" in faults(runs)[0]
+    with pytest.raises(Faulty, match="was changed after it was written"):
+        sound_records(runs)
 
 
 def test_a_missing_predictions_file_is_a_fault(tmp_path):
@@ -171,8 +172,8 @@ def test_a_superseded_record_is_held_to_its_digest_too(tmp_path):
         (lambda m: m["dataset"].update(n={"train": 1}), "its manifest has no 'val' (dataset.n.val)"),
         (lambda m: m["dataset"].update(positive="nobody"), "the positive class 'nobody' is none of"),
         (lambda m: m["dataset"].update(classes=["a", "a"]), "the same class twice"),
-        (lambda m: m.update(seed=True), "seed: Input should be a valid integer, got 'True'"),
-        (lambda m: m.update(finished="yesterday"), "finished: Value error"),
+        (lambda m: m.update(seed=True), "seed: expected a whole number, got 'True'"),
+        (lambda m: m.update(finished="yesterday"), "finished: 'yesterday' is no time"),
         (lambda m: m.update(started="2024-01-01T00:00:00"), "a time without a time zone"),
         (lambda m: m.update(durations={"fit_seconds": -1}), "durations.fit_seconds"),
         (lambda m: m.update(weights=[{"network": "x"}]), "weights.0.sha256"),
@@ -183,7 +184,7 @@ def test_a_superseded_record_is_held_to_its_digest_too(tmp_path):
         (lambda m: m["model"]["parameters"].update(C="\ud800"), "surrogates not allowed"),
         (lambda m: m["model"].pop("parameters"), "its manifest has no 'parameters'"),
         (lambda m: m.update(tuning={"history": [{}]}), "(tuning.history.0.parameters)"),
-        (lambda m: m.update(seed=10**30), "seed: Input should be less than"),
+        (lambda m: m.update(seed=10**30), "seed: expected less than 9223372036854775808, got '1000"),
     ],
 )
 def test_a_manifest_with_a_fault_is_one_line_that_names_the_place(tmp_path, change, said):
