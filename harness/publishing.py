@@ -147,7 +147,7 @@ def _below(name: str) -> bool:
 def _digest(path: Path) -> str | None:
     """The SHA-256 of a file, None where there is none."""
     try:
-        return _sha256(path.read_bytes())
+        return _sha256(path.read_bytes()) if path.is_file() else None  # a pipe would be waited for
     except OSError:
         return None
 

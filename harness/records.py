@@ -7,6 +7,7 @@ holds one row a test image. Boards read nothing else.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -111,6 +112,7 @@ class Record:
         if said is None:
             raise RecordError(f"record {self.key!r} has no predictions: the cell {self.manifest['status']}")
         try:
+            _check_file(path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise RecordError(
@@ -189,6 +191,7 @@ def writable(folder: Path, option: str = "--out") -> Iterator[None]:
 def read_record(folder: Path) -> Record:
     """Return the record in `folder`. Raises `RecordError` naming it when it is damaged or of another schema."""
     try:
+        _check_file(folder / MANIFEST)
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"), parse_constant=_no_number)
         json.dumps(
             manifest, ensure_ascii=False
@@ -210,6 +213,12 @@ def read_record(folder: Path) -> Record:
             "delete the folder and run again"
         )
     return Record(manifest, folder)
+
+
+def _check_file(path: Path) -> None:
+    """Raise `OSError` for a pipe or a device, which would be waited for without end."""
+    if not path.is_file() and not path.is_dir() and path.exists():
+        raise OSError(errno.EINVAL, "no file")
 
 
 def _no_number(constant: str) -> None:

@@ -94,6 +94,16 @@ def test_each_damaged_record_has_a_line_of_its_own(tmp_path):
         assert any(fault.startswith(f"record {key!r}: ") for fault in found)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "predictions.parquet"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path, name):
+    on_disk(record_of(GOOD), runs := tmp_path / "runs")
+    (folder,) = runs.iterdir()
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    (fault,) = faults(runs)
+    assert fault.endswith(": no file")
+
+
 @pytest.mark.parametrize(
     "change",
     [
