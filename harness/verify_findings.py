@@ -23,6 +23,8 @@ __all__ = ["OnSplit", "RowFinding", "findings_of"]
 MOST_WORK_OF_TABLE = 2 * MOST_WORK
 """Pairs of (test part, TP) that the searches of all rows of a table may look at."""
 
+TOO_MUCH = "too much work; name fewer sizes or rows, or the class counts (--test)"
+
 
 @dataclass(frozen=True)
 class OnSplit:
@@ -146,10 +148,10 @@ def _over_sizes(
     """What fits in the range, or why that was not searched."""
     parts = len(sizes.positives)
     if not budget.pays(parts):
-        return None, f"with {parts:,} test parts a row the table is too much work; name fewer sizes or rows"
+        return None, f"with {parts:,} test parts a row the table is {TOO_MUCH}"
     pairs = work(checked, sizes, rounding)
     if not budget.pays(pairs):
-        return None, f"{pairs:,} pairs of test part and TP are too much work; name fewer sizes or rows"
+        return None, f"{pairs:,} pairs of test part and TP are {TOO_MUCH}"
     return fits(checked, sizes, rounding), None
 
 
