@@ -11,6 +11,7 @@ from record_factory import MadeRecord, failed_record, on_disk, record_of
 
 from harness.board_cells import chosen, entry_of, read_cells
 from harness.errors import RecordError
+from harness.records import sealed
 
 GOOD = [[8, 2], [1, 9]]
 OLD, NEW = "2024-01-01T00:00:00+00:00", "2024-02-01T00:00:00+00:00"
@@ -160,4 +161,5 @@ def test_a_file_that_is_no_parquet_makes_a_failed_cell_even_with_the_right_diges
     garbage = b"no parquet"
     (record.folder / "predictions.parquet").write_bytes(garbage)
     record.manifest["predictions"]["sha256"] = hashlib.sha256(garbage).hexdigest()
+    record.manifest.update(sealed(record.manifest))
     assert "is no Parquet file" in failure_of(record)
