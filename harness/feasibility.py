@@ -49,13 +49,21 @@ CHUNK = 500_000
 LISTED = 20
 """How many of the matrices that fit are listed; all are counted."""
 
+LISTED_PARTS = 100_000
+"""How many test parts that fit are listed."""
+
 
 @dataclass(frozen=True)
 class Fits:
-    """How many matrices print as given, and the first `LISTED` of them."""
+    """How many matrices print as given, and the first `LISTED` of them.
+
+    `parts` are the test parts (positive and negative images) of all of them, in the order of the search; None where
+    they are more than `LISTED_PARTS`.
+    """
 
     count: int
     matrices: tuple[Matrix, ...]
+    parts: tuple[tuple[int, int], ...] | None
 
 
 @dataclass(frozen=True)
@@ -113,16 +121,27 @@ def fits(figures: Mapping[str, Figure], parts: Parts, rounding: Rounding = "near
         raise ValueError(f"a search of {looked_at:,} pairs of test part and TP, at most {MOST_WORK:,}")
     ranges = {name: figure.range(rounding) for name, figure in figures.items()}
     count, matrices = 0, list[Matrix]()
+    fitting: dict[tuple[int, int], None] = {}
     within = hits(figures, parts.positives, parts.negatives, rounding)
     for positives, negatives, tps in _pairs(*within, parts):
         least, most = false_alarms(ranges, positives, negatives, tps)
         found = np.maximum(most - least + 1, 0)
         count += int(found.sum())
+        if len(fitting) <= LISTED_PARTS:
+            fitting |= dict.fromkeys(_parts_of(positives, negatives, found > 0))
         for row in np.flatnonzero(found)[: LISTED - len(matrices)]:
             p, n, tp = int(positives[row]), int(negatives[row]), int(tps[row])
             last = min(int(most[row]), int(least[row]) + LISTED - len(matrices) - 1)
             matrices += [Matrix(tp, p - tp, fp, n - fp) for fp in range(int(least[row]), last + 1)]
-    return Fits(count, tuple(matrices))
+    return Fits(count, tuple(matrices), tuple(fitting) if len(fitting) <= LISTED_PARTS else None)
+
+
+def _parts_of(positives: Array, negatives: Array, fitting: Array) -> Iterator[tuple[int, int]]:
+    """The test parts of the pairs that fit, each once: pairs of one test part follow each other."""
+    p, n = positives[fitting], negatives[fitting]
+    first = np.ones(len(p), dtype=bool)
+    first[1:] = (p[1:] != p[:-1]) | (n[1:] != n[:-1])
+    return zip(p[first].tolist(), n[first].tolist(), strict=True)
 
 
 def _pairs(least: Array, most: Array, parts: Parts) -> Iterator[tuple[Array, Array, Array]]:

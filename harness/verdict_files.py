@@ -13,7 +13,8 @@ from harness.errors import CardError
 from harness.published import Published, PublishedTable
 from harness.verdicts import table_verdicts
 from harness.verify_findings import findings_of
-from harness.verify_report import Verified, as_json, report
+from harness.verify_json import as_json
+from harness.verify_report import Verified, report
 from harness.verify_tables import published_tables
 
 __all__ = ["texts", "verified_tables", "with_possible"]

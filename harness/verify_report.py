@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from harness.board_markdown import aligned as _table
 from harness.board_markdown import escaped
 from harness.board_tables import HEADINGS
 from harness.claims import Claim, ClaimTable
-from harness.feasibility import LISTED, Conflict, Fits
+from harness.feasibility import Conflict, Fits
 from harness.matrices import VERIFIABLE, Matrix, Rounding
 from harness.published import Tolerance
-from harness.schemas import portable
 from harness.verdicts import CellVerdict, RowVerdicts
-from harness.verify_findings import OnSplit, RowFinding
+from harness.verify_findings import RowFinding
+from harness.verify_together import together, words
 
 __all__ = [
     "CANNOT_TELL",
     "NAMES",
-    "SCHEMA_VERSION",
     "Verified",
-    "as_json",
     "report",
     "row_facts",
 ]
-
-SCHEMA_VERSION = 1
 
 WIDTH = 110
 
@@ -110,7 +105,7 @@ def _facts(verified: Verified) -> Iterator[str]:
 
 
 def _summary(verified: Verified) -> Iterator[str]:
-    """How many matrices fit each row, where; then the test parts that fit several rows."""
+    """How many matrices fit each row, where; then the test parts that the rows fit together."""
     first = max((finding.splits for finding in verified.findings), key=len)
     headings = ["Row", "In a word", "In the range"]
     headings += [f"{split.positives} {split.positive} + {split.negatives}" for split in first]
@@ -122,21 +117,9 @@ def _summary(verified: Verified) -> Iterator[str]:
     align = ["left", "left", *["right"] * (len(headings) - 2)]
     said = ", on each test part (positive + negative images)" if first else ""
     yield f"Matrices that fit{said}:\n\n{_table([escaped(text) for text in headings], lines, align)}"
-    shared = [f"{p} positive + {n}: {', '.join(rows)}" for (p, n), rows in _shared(verified).items()]
-    if shared:
-        yield _wrapped("", escaped(f"Test parts that several rows fit: {'; '.join(shared)}."))
-
-
-def _shared(verified: Verified) -> dict[tuple[int, int], list[str]]:
-    """The test parts in the range that two rows or more fit, of rows whose matrices are all listed."""
-    rows: dict[tuple[int, int], list[str]] = {}
-    for finding in verified.findings:
-        found = finding.in_range
-        if found is None or found.count > len(found.matrices):
-            continue
-        for part in dict.fromkeys((m.tp + m.fn, m.fp + m.tn) for m in found.matrices):
-            rows.setdefault(part, []).append(finding.claim.method)
-    return {part: fitting for part, fitting in rows.items() if len(fitting) > 1}
+    found = together(verified.findings)
+    if found is not None:
+        yield _wrapped("", escaped(words(found)))
 
 
 def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
@@ -313,68 +296,3 @@ def _wrapped(mark: str, text: str) -> str:
     return mark + f"\n{indent}".join(
         textwrap.wrap(text, WIDTH - len(mark), break_long_words=False, break_on_hyphens=False) or [""]
     )
-
-
-def as_json(tables: Sequence[Verified]) -> dict[str, Any]:
-    """Return everything found; of many matrices the first ones, with the count of all."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "matrices_listed_at_most": LISTED,
-        "tables": [_table_json(verified) for verified in tables],
-        "cannot_tell": list(CANNOT_TELL),
-    }
-
-
-def _table_json(verified: Verified) -> dict[str, Any]:
-    table = verified.table
-    verdicts = verified.verdicts
-    return {
-        "title": table.title,
-        "source": table.source,
-        "dataset": table.dataset,
-        "positive": table.reading.positive,
-        "auc": table.reading.auc,
-        "rounding": verified.rounding,
-        "sizes": {"least": table.sizes[0], "most": table.sizes[1], "why": table.why_sizes},
-        "tests": [{"whose": whose, "images": dict(counts)} for whose, counts in table.tests],
-        "rows": [_finding_json(finding) for finding in verified.findings],
-        "verdicts": None if verdicts is None else [_verdicts_json(row) for row in verdicts],
-    }
-
-
-def _verdicts_json(row: RowVerdicts) -> dict[str, Any]:
-    cells = [
-        asdict(cell) | {"interval": None if cell.interval is None else [portable(b) for b in cell.interval]}
-        for cell in row.cells
-    ]
-    return asdict(row) | {"cells": cells}
-
-
-def _finding_json(finding: RowFinding) -> dict[str, Any]:
-    return {
-        "method": finding.claim.method,
-        "printed": dict(finding.claim.printed),
-        "held_to_the_matrix": list(finding.checked),
-        "possible": finding.possible,
-        "contradictions": list(finding.contradictions),
-        "in_range": None if finding.in_range is None else asdict(finding.in_range),
-        "not_searched": finding.not_searched,
-        "smallest_sets_of_wrong_cells": _conflicts_json(finding.conflicts),
-        "as_averages": {average: asdict(found) for average, found in finding.as_averages},
-        "splits": [_split_json(split) for split in finding.splits],
-    }
-
-
-def _conflicts_json(conflicts: tuple[Conflict, ...] | None) -> list[dict[str, Any]] | None:
-    return None if conflicts is None else [asdict(conflict) for conflict in conflicts]
-
-
-def _split_json(split: OnSplit) -> dict[str, Any]:
-    return {
-        "whose": split.whose,
-        "positive": split.positive,
-        "positives": split.positives,
-        "negatives": split.negatives,
-        "fits": asdict(split.fits),
-        "smallest_sets_of_wrong_cells": _conflicts_json(split.conflicts),
-    }

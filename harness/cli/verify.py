@@ -185,7 +185,7 @@ def _write(path: Path, verified: list[Verified]) -> None:
 
     from harness.board_files import replaced
     from harness.schemas import schema
-    from harness.verify_report import as_json
+    from harness.verify_json import as_json
 
     said = {"$schema": schema("verdicts")["$id"], **as_json(verified)}
     text = json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -50,6 +50,7 @@ LAYERS = [
     ["harness.studies"],
     ["harness.searches"],
     ["harness.verify_findings"],
+    ["harness.verify_together"],
     [
         "harness.backbones",
         "harness.split_network",
@@ -75,6 +76,7 @@ LAYERS = [
     ["harness.tuning_files", "harness.board_comparisons", "harness.reliability_tables"],
     ["harness.board_markdown", "harness.board_latex", "harness.runs", "harness.pretraining"],
     ["harness.verify_report", "harness.bench"],
+    ["harness.verify_json"],
     [
         "harness.board_files",
         "harness.transfer_files",

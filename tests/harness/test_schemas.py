@@ -18,7 +18,7 @@ from harness.folders import bundled
 from harness.published import load_published
 from harness.schemas import portable
 from harness.verdict_files import verified_tables
-from harness.verify_report import as_json as verdicts_json
+from harness.verify_json import as_json as verdicts_json
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 COMMITTED = sorted(
