@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from record_factory import on_disk
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from test_report import published, records
 
 from harness.report import write_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1300,900",
-)
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver on the PATH"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -44,53 +24,33 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(stored, published(), folder / "report.html")
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.binary_location = str(CHROMIUM)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
-def page(chromium: webdriver.Chrome, file: Path) -> Iterator[webdriver.Chrome]:
+def page(fresh_chromium: Chrome, asked_for: Callable[[], list[str]], file: Path) -> Iterator[Chrome]:
     """The page, opened anew on a wide light screen; afterwards nothing may have been complained of or asked for."""
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    prefer(chromium, "light")
-    chromium.get(file.as_uri())
-    chromium.execute_script("localStorage.clear()")
-    chromium.get_log("performance")
-    chromium.get(file.as_uri())
-    yield chromium
-    assert chromium.get_log("browser") == []
-    assert [url for url in asked_for(chromium) if not url.startswith(("file://", "data:"))] == []
+    fresh_chromium.get(file.as_uri())
+    fresh_chromium.execute_script("localStorage.clear()")
+    fresh_chromium.get(file.as_uri())
+    yield fresh_chromium
+    assert fresh_chromium.get_log("browser") == []
+    assert [url for url in asked_for() if not url.startswith(("file://", "data:", "about:"))] == []
 
 
-def prefer(driver: webdriver.Chrome, scheme: str) -> None:
+def prefer(driver: Chrome, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def asked_for(driver: webdriver.Chrome) -> list[str]:
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-
-
-def narrow(driver: webdriver.Chrome, width: int) -> None:
+def narrow(driver: Chrome, width: int) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
-def order(driver: webdriver.Chrome) -> list[str]:
+def order(driver: Chrome) -> list[str]:
     rows = driver.find_elements(By.CSS_SELECTOR, "table.ranking tbody.row")
     return [row.find_element(By.CSS_SELECTOR, ".label").text for row in rows if row.is_displayed()]
 
 
-def sorter(driver: webdriver.Chrome, name: str):
+def sorter(driver: Chrome, name: str):
     headings = driver.find_elements(By.CSS_SELECTOR, "table.ranking thead th")
     return next(th for th in headings if th.text.split()[0] == name).find_element(By.TAG_NAME, "button")
 
@@ -99,11 +59,11 @@ def sorted_by(button) -> str | None:
     return button.find_element(By.XPATH, "..").get_attribute("aria-sort")
 
 
-def background(driver: webdriver.Chrome) -> str:
+def background(driver: Chrome) -> str:
     return driver.execute_script("return getComputedStyle(document.body).backgroundColor")
 
 
-def tab_to(driver: webdriver.Chrome, wanted) -> None:
+def tab_to(driver: Chrome, wanted) -> None:
     """Press Tab until `wanted` has the focus."""
     for _ in range(120):
         if driver.switch_to.active_element == wanted:
