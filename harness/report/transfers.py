@@ -26,10 +26,10 @@ Anchors = Mapping[tuple[str, ...], str]
 
 @dataclass(frozen=True)
 class SquareCell:
-    """A score with its interval. `home`: trained and tested on one dataset; `weak`: not clearly above the majority."""
+    """A score with its interval. `own`: trained and tested on one dataset; `weak`: not clearly above the majority."""
 
     figure: Figure
-    home: bool
+    own: bool
     weak: bool
     anchor: str | None
 
@@ -122,7 +122,7 @@ def _square(square: Square, metric: str, scale: Scale, anchors: Anchors) -> Squa
     keys = tuple(cell.entry.key for cell in square.row.cells)
     return SquareCell(
         figure=figure(metric, (square.row.means or {}).get(metric), scale),
-        home=square.trained_on == square.tested_on,
+        own=square.trained_on == square.tested_on,
         weak=square.row.status == "under-trained",
         anchor=anchors.get(keys),
     )
