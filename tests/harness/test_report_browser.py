@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -228,6 +230,29 @@ class TestScreens:
             page.execute_script(script)
             assert page.execute_script("return document.documentElement.scrollWidth") <= width
 
+    @pytest.mark.parametrize("width", [390, 1300])
+    def test_text_of_twice_the_size_fits(self, page, width: int) -> None:
+        narrow(page, width)
+        page.execute_script("document.documentElement.style.fontSize = '200%'")
+        page.execute_script(OPEN_ALL)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+
+    def test_the_overview_is_read_downwards_on_a_phone(self, page) -> None:
+        box = page.find_element(By.CSS_SELECTOR, ".scroll:has(table.overview)")
+        assert page.find_element(By.CSS_SELECTOR, ".overview thead").is_displayed()
+        narrow(page, 320)
+        assert page.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", box)
+        cell = page.find_element(By.CSS_SELECTOR, ".overview td.num")
+        label = page.execute_script("return getComputedStyle(arguments[0], '::before').content", cell)
+        assert label == '"F1 of the first"'
+
+    def test_nothing_moves_for_who_asks_for_less_motion(self, page) -> None:
+        moving = "return getComputedStyle(document.querySelector('.line')).transitionDuration"
+        assert page.execute_script(moving) != "0s"
+        features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        assert page.execute_script(moving) == "0s"
+
     def test_wide_tables_scroll_within_their_box(self, page) -> None:
         narrow(page, 390)
         box = page.find_element(By.CSS_SELECTOR, ".scroll:has(table.ranking)")
@@ -262,6 +287,51 @@ class TestScreens:
     def test_it_prints(self, page) -> None:
         pdf = page.execute_cdp_cmd("Page.printToPDF", {"landscape": True})
         assert len(pdf["data"]) > 10_000
+
+
+class TestScreenReader:
+    """What Chromium tells a screen reader: its accessibility tree."""
+
+    @pytest.mark.parametrize("width", [320, 1300])
+    def test_everything_that_can_be_used_has_a_name(self, page, width: int) -> None:
+        narrow(page, width)
+        used = {"button", "checkbox", "radio", "searchbox", "link", "table", "region", "navigation", "figure"}
+        found = [(role, name) for role, name in told(page) if role in used]
+        assert {role for role, _ in found} >= {"button", "checkbox", "radio", "searchbox", "link", "table"}
+        assert [role for role, name in found if not name] == []
+
+    def test_headings_go_down_by_one_level_at_most(self, page) -> None:
+        script = "return [...document.querySelectorAll('h1,h2,h3,h4,h5')].filter(h => h.checkVisibility())"
+        levels = page.execute_script(script + ".map(h => +h.tagName[1])")
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+
+    def test_a_table_that_is_stacked_on_a_phone_is_a_table_still(self, page) -> None:
+        roles = {}
+        for width in (1300, 320):
+            narrow(page, width)
+            roles[width] = Counter(
+                role for role, _ in told(page) if role in ("table", "row", "rowheader", "cell")
+            )
+        assert roles[320] == roles[1300]
+        assert roles[320]["rowheader"] > 5
+
+    def test_a_row_says_what_its_button_opens(self, page) -> None:
+        names = [name for role, name in told(page) if role == "button"]
+        assert "2 cells behind xdnn (untuned)" in names
+
+
+def told(driver: Chrome) -> list[tuple[str, str]]:
+    """Return (role, name) of every node that is not ignored."""
+    driver.execute_cdp_cmd("Accessibility.enable", {})
+    nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    driver.execute_cdp_cmd("Accessibility.disable", {})
+    return [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"] and "role" in node
+    ]
 
 
 OPEN_ALL = (
