@@ -50,8 +50,8 @@ LEGEND = (
 
 SAME_IMAGES = (
     "Trained elsewhere minus trained on the dataset itself, in percentage points, on the same test images: what "
-    "training on another dataset costs. Paired bootstrap, over patients where they are known; p by Holm over the "
-    "rows of a column."
+    "training on another dataset costs. Paired bootstrap, over patients where they are known; p by Holm over "
+    "all of a metric's comparisons here."
 )
 
 SAME_TRAINING = (
