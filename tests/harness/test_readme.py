@@ -73,3 +73,10 @@ def test_figures_beside_the_published_ones_have_their_verdicts() -> None:
         assert cells == [f"{found[m]['ours']:.2f} {MARKS[found[m]['verdict']]}" for m in METRICS]
         compared += 1
     assert compared >= 9
+
+
+def test_intervals_in_the_text_on_transfers_are_on_their_page() -> None:
+    there = (STORED / "external.md").read_text("utf-8")
+    told = re.findall(r"\[[-+]?\d+\.\d, [-+]?\d+\.\d\]", (ROOT / "docs" / "external.md").read_text("utf-8"))
+    assert len(told) > 10
+    assert [bounds for bounds in told if bounds not in there] == []
