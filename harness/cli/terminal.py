@@ -36,7 +36,7 @@ def fitted(text: str, width: int) -> str:
     width = max(width, NARROWEST) if width > 0 else NARROWEST
     if max(map(len, text.splitlines()), default=0) <= width:
         return text
-    parts = []
+    parts: list[str] = []
     for is_table, lines in groupby(text.splitlines(), key=lambda line: line.startswith("|")):
         parts += (_table if is_table else _prose)(list(lines), width)
     return "\n".join(parts) + "\n" * text.endswith("\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from harness.board_comparisons import context_text
 from harness.board_pairs import PAIRED, Smallest
@@ -21,14 +20,12 @@ from harness.report.misses import Misses, misses_of
 from harness.report.panels import Panel, curve_panels
 from harness.report.rows import Confusion, PairTable, RowView, confusion_of, pair_tables, row_views
 from harness.report.rules import Rules, RulesOfRow, rules_of
+from harness.report.thumbnails import Thumbnails, pictured
 from harness.report.transfers import TransferView, transfer_views
 from harness.report.verdicts import PaperTable, paper_tables
 from harness.types import digest_of
 from harness.verdicts import name_of
 from harness.verify_report import Verified
-
-if TYPE_CHECKING:
-    from harness.report.thumbnails import Thumbnails
 
 __all__ = ["BoardView", "Report", "SectionView", "is_leak", "report_of"]
 
@@ -70,7 +67,7 @@ class SectionView:
 
 @dataclass(frozen=True)
 class BoardView:
-    """A board with what stands above and below its tables."""
+    """A board with what stands above and below its tables, and the names of its datasets, one but for `external`."""
 
     id: str
     board: Board
@@ -80,6 +77,8 @@ class BoardView:
     legend: tuple[str, ...]
     context: tuple[str, ...]
     per_slice: bool
+    trained_on: str
+    tested_on: str
 
     @property
     def leaks(self) -> bool:
@@ -177,6 +176,7 @@ def report_of(
 def _board_view(number: int, board: Board, rules: Mapping[str, Rules]) -> BoardView:
     """Return a board as the page shows it; `number` makes its anchors."""
     told = facts(board)
+    trained_on, tested_on = pictured(board)
     intervals = [m.interval for row in board.rows for m in (row.means or {}).values() if m.interval]
     return BoardView(
         id=f"b{number}",
@@ -190,6 +190,8 @@ def _board_view(number: int, board: Board, rules: Mapping[str, Rules]) -> BoardV
         legend=tuple(legend(board)),
         context=tuple(map(context_text, board.context)),
         per_slice=any(interval.per_slice for interval in intervals),
+        trained_on=trained_on.name,
+        tested_on=tested_on.name,
     )
 
 
