@@ -288,6 +288,16 @@ class TestScreens:
         pdf = page.execute_cdp_cmd("Page.printToPDF", {"landscape": True})
         assert len(pdf["data"]) > 10_000
 
+    def test_on_paper_every_metric_has_its_table_and_its_caption(self, page) -> None:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        captions = page.find_elements(By.CSS_SELECTOR, ".pair-table caption")
+        assert [caption.text.split(",")[0] for caption in captions] == [
+            "p-values of F1",
+            "p-values of Accuracy",
+            "p-values of AUC",
+        ]
+        assert all(caption.rect["height"] > 5 for caption in captions)
+
 
 class TestScreenReader:
     """What Chromium tells a screen reader: its accessibility tree."""
