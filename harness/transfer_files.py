@@ -17,8 +17,20 @@ from harness.intervals import LEVEL
 from harness.resamples import RESAMPLES, SEED
 from harness.schemas import portable
 from harness.transfers import HOME, SHOWN, Change, Difference, Transfers, transfers_of
+from harness.types import unique
 
-__all__ = ["FILE", "SCHEMA_VERSION", "index_line", "texts"]
+__all__ = [
+    "FILE",
+    "NAMES",
+    "SAME_IMAGES",
+    "SAME_TRAINING",
+    "SCHEMA_VERSION",
+    "difference_texts",
+    "index_line",
+    "long_names",
+    "reasons",
+    "texts",
+]
 
 FILE = "external.md"
 SCHEMA_VERSION = 1
@@ -38,8 +50,8 @@ LEGEND = (
 
 SAME_IMAGES = (
     "Trained elsewhere minus trained on the dataset itself, in percentage points, on the same test images: what "
-    "training on another dataset costs. Paired bootstrap, over patients where they are known; p by Holm over the "
-    "rows of a column."
+    "training on another dataset costs. Paired bootstrap, over patients where they are known; p by Holm over "
+    "all of a metric's comparisons here."
 )
 
 SAME_TRAINING = (
@@ -85,15 +97,15 @@ def page(found: Sequence[Transfers]) -> str:
             parts += [f"### {NAMES[metric]}", _matrix(transfers, metric)]
         if transfers.same_images:
             parts += ["### The same test images, trained elsewhere", _wrapped(SAME_IMAGES)]
-            parts.append(_changes(transfers, transfers.same_images, ("Tested on", "Trained on"), with_p=True))
+            words = "Tested on {tested_on}, trained on {trained_on}"
+            parts += _changes(transfers, transfers.same_images, words, with_p=True)
         if transfers.same_training:
             parts += ["### The same training part, tested elsewhere", _wrapped(SAME_TRAINING)]
-            parts.append(
-                _changes(transfers, transfers.same_training, ("Trained on", "Tested on"), with_p=False)
-            )
+            words = "Trained on {trained_on}, tested on {tested_on}"
+            parts += _changes(transfers, transfers.same_training, words, with_p=False)
         parts += [
             _wrapped(escaped(note))
-            for note in [*_long_names(transfers), *transfers.notes, *_reasons(transfers)]
+            for note in [*long_names(transfers), *transfers.notes, *reasons(transfers)]
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -116,39 +128,56 @@ def _score(metric: str, row: Row) -> str:
     return value + MARK if row.status == "under-trained" else value
 
 
-def _changes(
-    transfers: Transfers, changes: Sequence[Change], headings: tuple[str, str], *, with_p: bool
-) -> str:
-    rows = []
-    for change in changes:
-        trained_on, tested_on = transfers.titles[change.trained_on], transfers.titles[change.tested_on]
-        named = [tested_on, trained_on] if headings[0] == "Tested on" else [trained_on, tested_on]
-        cells = [_points(change.differences[metric], with_p=with_p) for metric in SHOWN]
-        rows.append([transfers.names[change.method], *named, *cells])
-    return _table(["Method", *headings, *(NAMES[metric] for metric in SHOWN)], rows, 3)
+def _changes(transfers: Transfers, changes: Sequence[Change], words: str, *, with_p: bool) -> list[str]:
+    """Return a table for each pair of datasets, under a line that names them in `words`."""
+    tables = []
+    for trained_on, tested_on in unique((change.trained_on, change.tested_on) for change in changes):
+        titles = {"trained_on": transfers.titles[trained_on], "tested_on": transfers.titles[tested_on]}
+        rows = [
+            [transfers.names[c.method], *(_points(c.differences[metric], with_p=with_p) for metric in SHOWN)]
+            for c in changes
+            if (c.trained_on, c.tested_on) == (trained_on, tested_on)
+        ]
+        headings = [f"{NAMES[metric]}, p" if with_p else NAMES[metric] for metric in SHOWN]
+        tables += [f"{escaped(words.format(**titles))}:", _table(["Method", *headings], rows, 1)]
+    return tables
 
 
 def _points(difference: Difference, *, with_p: bool) -> str:
     """Percentage points, the interval, and the p-value."""
+    text, bounds = difference_texts(difference)
+    p = _p(difference.p) if with_p and difference.p is not None and difference.low is not None else ""
+    return " ".join(filter(None, (text, bounds, p)))
+
+
+def difference_texts(difference: Difference) -> tuple[str, str]:
+    """Return a difference in percentage points, and its bounds in brackets, '' where there is no difference.
+
+    >>> difference_texts(Difference(-0.125, -0.2, 0.0)), difference_texts(Difference(None, reason="one class"))
+    (('-12.5', '[-20.0, +0.0]'), ('-', ''))
+    """
     if difference.value is None:
-        return NONE
-    said = f"{round(100 * difference.value, 1) + 0.0:+.1f}"
-    if difference.low is None or difference.high is None:
-        return f"{said} (no interval)"
-    said += f" [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
-    return f"{said} p {_p(difference.p)}" if with_p and difference.p is not None else said
+        return NONE, ""
+    # adding 0.0 turns the -0.0 of a rounded difference into 0.0
+    value, *bounds = (
+        None if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
+        for share in (difference.value, difference.low, difference.high)
+    )
+    low, high = bounds
+    return str(value), "(no interval)" if low is None or high is None else f"[{low}, {high}]"
 
 
 def _p(p: float) -> str:
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def _long_names(transfers: Transfers) -> list[str]:
+def long_names(transfers: Transfers) -> list[str]:
+    """Return what the shortened names in the tables stand for, a sentence each."""
     return [f"{name} is {method}." for method, name in transfers.names.items() if name != method]
 
 
-def _reasons(transfers: Transfers) -> list[str]:
-    """Why a difference, or its interval, is not there."""
+def reasons(transfers: Transfers) -> list[str]:
+    """Return why a difference, or its interval, is not there, a sentence each."""
     return [
         f"{transfers.names[change.method]}, trained on {transfers.titles[change.trained_on]}, tested on "
         f"{transfers.titles[change.tested_on]}: {NAMES[metric]}: {difference.reason}."

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import options
+from harness.errors import UsageError
 
 SCORE = """\b
 Examples:
@@ -18,7 +18,7 @@ Examples:
 
 def add_to(app: typer.Typer) -> None:
     app.command("score", epilog=SCORE)(score)
-    app.command("board", epilog="Example: harness board --out leaderboards")(board)
+    app.command("board", epilog="Examples: harness board; harness board leaderboards")(board)
 
 
 def score(
@@ -61,11 +61,25 @@ def score(
     say(f"{len(done.files)} files from {done.records} records")
 
 
-def board(out: options.Out = Path("leaderboards")) -> None:
-    """Print the boards in OUT, brought up to date with the records in OUT/runs first."""
+def board(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="Folder of boards and runs [default: leaderboards]."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The same, as other commands name it.")
+    ] = None,
+) -> None:
+    """Print the boards in OUT, brought up to date with the records in OUT/runs first.
+
+    On a terminal that is narrower than a table the table is told row by row; the files are not changed by that.
+    """
     from harness.cli.live import say
+    from harness.cli.terminal import show
     from harness.publishing import publish
 
-    for path in publish(out):
-        typer.echo(path.read_text("utf-8"))
+    if folder is not None and out is not None and folder != out:
+        raise UsageError(f"two folders: {str(folder)!r} and --out {str(out)!r}; name one")
+    for path in publish(folder or out or Path("leaderboards")):
+        show(path.read_text("utf-8"))
         say(f"written: {path} (.csv, .pairs.csv, .tex, .json beside it)")

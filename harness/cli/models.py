@@ -43,7 +43,7 @@ def list_all(
         )
         typer.echo(f"  {name:<15}{plugin.distribution}{role}{family}{status}")
     _list_datasets(data_root)
-    typer.echo("protocols\n  official, random, group-kfold")
+    typer.echo("protocols\n  official, random, group-kfold, external, external:DATASET")
     if broken:
         raise typer.Exit(1)
 

@@ -160,6 +160,7 @@ def _publish(out: Path, asked: set[tuple[str, str]]) -> None:
     """Write every board, print those that were asked for."""
     from harness.board_files import file_name
     from harness.cli.live import say
+    from harness.cli.terminal import show
     from harness.protocols import other_dataset
     from harness.publishing import publish
     from harness.transfer_files import FILE
@@ -168,11 +169,11 @@ def _publish(out: Path, asked: set[tuple[str, str]]) -> None:
     for path in publish(out):
         if (path.parent.name, path.stem) in places:
             typer.echo()
-            typer.echo(path.read_text("utf-8"))
+            show(path.read_text("utf-8"))
             say(f"written: {path} (.csv, .pairs.csv, .tex, .json beside it)")
     if any(other_dataset(protocol) is not None for _, protocol in asked) and (out / FILE).is_file():
         typer.echo()
-        typer.echo((out / FILE).read_text("utf-8"))
+        show((out / FILE).read_text("utf-8"))
         say(f"written: {out / FILE} (.csv, .json beside it)")
 
 

@@ -72,6 +72,7 @@ def verify(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a row is impossible.")] = False,
 ) -> None:
     """Say of each row of a published table whether it is possible, and of each cell whether it holds."""
+    from harness.cli.terminal import show
     from harness.verify_report import Verified, report
     from harness.verify_tables import claim_tables
 
@@ -83,7 +84,7 @@ def verify(
         verified.append(Verified(claimed, how, _findings(claimed, how), verdicts))
     if json_file is not None:
         _write(json_file, verified)
-    typer.echo(report(verified), nl=False)
+    show(report(verified), nl=False)
     if strict and any(finding.possible is False for each in verified for finding in each.findings):
         raise typer.Exit(1)
 

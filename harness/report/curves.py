@@ -190,18 +190,23 @@ def _drawn_rates(part: Part, k: int, resamples: Resamples, n: int) -> np.ndarray
     rows = max(1, MOST_WEIGHTS // len(order))
     for start in range(0, n, rows):
         drawn = resamples.weights[start : min(start + rows, n), numbers][:, image[order]]
-        hits = np.cumsum(drawn * is_positive, axis=1)[:, last]
-        alarms = np.cumsum(drawn * ~is_positive, axis=1)[:, last]
+        hits = _from_zero(np.cumsum(drawn * is_positive, axis=1)[:, last])
+        alarms = _from_zero(np.cumsum(drawn * ~is_positive, axis=1)[:, last])
         for row, (hit, alarm) in enumerate(zip(hits, alarms, strict=True), start=start):
             rates[row] = _rate_at(hit, alarm)
     return rates
+
+
+def _from_zero(sums: np.ndarray) -> np.ndarray:
+    """Running sums (n, K) with the 0 that they begin at, (n, K + 1)."""
+    return np.concatenate([np.zeros((len(sums), 1), sums.dtype), sums], axis=1)
 
 
 def _rate_at(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
     """A resample without one of the classes says nothing: every rate is as likely as another."""
     if not hits[-1] or not alarms[-1]:
         return np.full(len(BAND_AT), 0.5)
-    return np.interp(BAND_AT, np.r_[0.0, alarms / alarms[-1]], np.r_[0.0, hits / hits[-1]])
+    return np.interp(BAND_AT, alarms / alarms[-1], hits / hits[-1])
 
 
 def _point(parts: Sequence[Part], classes: Sequence[int]) -> tuple[float, float]:

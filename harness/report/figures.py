@@ -13,6 +13,9 @@ __all__ = ["LOWER_IS_BETTER", "Figure", "Scale", "figure", "heading", "p_value",
 LOWER_IS_BETTER = frozenset({"brier", "ece", "calibration_error", "log_loss"})
 """Metrics whose column begins with the smallest when a reader sorts by it."""
 
+LONG = {"specificity": "Specificity", "balanced_accuracy": "Balanced accuracy"}
+"""What tables of text shorten."""
+
 PADDING = 0.03
 """Of a scale's width, on either side."""
 
@@ -44,8 +47,12 @@ class Figure:
 
 
 def heading(metric: str) -> str:
-    """Return what a column of this metric is called."""
-    return HEADINGS.get(metric, metric.replace("_", " "))
+    """Return what a column of this metric is called: a page has room for words that a table of text shortens.
+
+    >>> heading("f1"), heading("specificity")
+    ('F1', 'Specificity')
+    """
+    return LONG.get(metric) or HEADINGS.get(metric, metric.replace("_", " "))
 
 
 def scale_of(means: Iterable[Mean | None]) -> Scale:

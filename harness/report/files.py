@@ -7,13 +7,14 @@ from itertools import chain
 from pathlib import Path
 
 from harness.board_files import replaced
+from harness.board_sides import Side
 from harness.boards import Board, build_boards
 from harness.errors import RecordError
 from harness.published import Published
 from harness.records import Record, writable
 from harness.report.pages import report_html
 from harness.report.rules import explanations_in
-from harness.report.thumbnails import Thumbnails, thumbnails_of
+from harness.report.thumbnails import Thumbnails, pictured, thumbnails_of
 from harness.types import Progress
 from harness.verdict_files import verified_tables
 
@@ -55,5 +56,13 @@ def _pictures(
     boards: Sequence[Board], data_root: Path | None, progress: Progress | None
 ) -> dict[str, Thumbnails]:
     """The images of each dataset; opened once, however many boards speak of the same images."""
-    first = {(board.dataset, board.content): board for board in boards}
-    return {name: thumbnails_of(board, data_root, progress) for (name, _), board in first.items()}
+    wanted: dict[tuple[str, str], tuple[Side, bool]] = {}
+    for board in boards:
+        skipped = any(cell.manifest["dataset"].get("skipped") for row in board.rows for cell in row.cells)
+        for side in pictured(board):
+            before = wanted.get((side.name, side.content), (side, False))
+            wanted[side.name, side.content] = side, before[1] or skipped
+    return {
+        side.name: thumbnails_of(side, data_root, progress, skip_bad=skip_bad)
+        for side, skip_bad in wanted.values()
+    }

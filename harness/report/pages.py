@@ -18,8 +18,7 @@ from harness.report.figures import LOWER_IS_BETTER, heading
 from harness.report.panels import SIDE
 from harness.report.rows import MOST_CLASSES, shown_metrics
 from harness.report.rules import Rules
-from harness.report.verdicts import paper_tables
-from harness.report.views import Report, board_view, is_leak
+from harness.report.views import is_leak, report_of
 from harness.verify_report import CANNOT_TELL, Verified
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ def report_html(
     the key of a cell (`harness.report.explanations_in`), `images` the datasets whose images are to be shown,
     by name; without them no image is in the page. Whatever comes from a record, a card or a table is escaped.
     """
-    views = tuple(board_view(number, board, rules or {}) for number, board in enumerate(boards, start=1))
-    report = Report(views, paper_tables(verified), images or {})
+    report = report_of(boards, verified, rules or {}, images or {})
     style, script = _part("report.css"), _part("report.js")
     page = _environment().get_template("report.html")
     return page.render(report=report, style=style, script=script, script_digest=_digest(script))

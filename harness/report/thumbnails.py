@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.board_sides import Side, sides_of
 from harness.data.pictures import Pixels, thumbnail
 from harness.errors import DataError, DatasetMissing, UnknownName
 from harness.types import Progress
@@ -15,7 +16,7 @@ from harness.types import Progress
 if TYPE_CHECKING:
     from harness.boards import Board
 
-__all__ = ["SIDE_PX", "Thumbnails", "thumbnails_of"]
+__all__ = ["SIDE_PX", "Thumbnails", "pictured", "thumbnails_of"]
 
 SIDE_PX = 128
 QUALITY = 82
@@ -44,24 +45,37 @@ class Thumbnails:
         return self._made[name]
 
 
-def thumbnails_of(board: Board, data_root: Path | None, progress: Progress | None = None) -> Thumbnails:
-    """Return the images of a board's dataset.
+def pictured(board: Board) -> tuple[Side, Side]:
+    """Return the datasets whose images a board learned from and was tested on: one twice, but for `external`."""
+    manifests = (cell.manifest for row in board.rows for cell in row.cells)
+    sides = next((sides_of(manifest) for manifest in manifests), None)
+    if sides is not None:
+        return sides.trained_on, sides.tested_on
+    own = Side(name=board.dataset, title=board.title, content=board.content)
+    return own, own
+
+
+def thumbnails_of(
+    wanted: Side, data_root: Path | None, progress: Progress | None = None, *, skip_bad: bool = False
+) -> Thumbnails:
+    """Return the images of a dataset; with `skip_bad` files that cannot be read are left out, as the records did.
 
     Raises `DatasetMissing` where it is not found, `DataError` when its images are not those of the records.
     """
     from harness.data.dataset import open_dataset
 
-    skipped = any(cell.manifest["dataset"].get("skipped") for row in board.rows for cell in row.cells)
     try:
-        dataset = open_dataset(board.dataset, data_root=data_root, skip_bad=skipped, progress=progress)
+        dataset = open_dataset(wanted.name, data_root=data_root, skip_bad=skip_bad, progress=progress)
     except UnknownName as error:
         raise DatasetMissing(
-            f"no dataset is called {board.dataset!r} here, so its images cannot be shown; leave out --images"
+            f"no dataset is called {wanted.name!r} here, so its images cannot be shown; leave out --images"
         ) from error
-    if dataset.content != board.content:
+    if dataset.content != wanted.content:
         raise DataError(
-            f"dataset {board.dataset!r}: other images than the records speak of (content {dataset.content[:12]}, "
-            f"records {board.content[:12]}); point --data-root at those, or leave out --images"
+            f"dataset {wanted.name!r}: other images than the records speak of (content {dataset.content[:12]}, "
+            f"records {wanted.content[:12]}); point --data-root at those, or leave out --images"
         )
     row_of = {sample.id: row for row, sample in enumerate(dataset.samples)}
-    return Thumbnails(board.title, dataset.card.licence, dataset.pixels(progress=progress), row_of)
+    # of two datasets as one, `harness.data.joined` puts the name of the first before its ids
+    row_of |= {f"{wanted.name}:{name}": row for name, row in row_of.items()}
+    return Thumbnails(wanted.title, dataset.card.licence, dataset.pixels(progress=progress), row_of)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from harness.board_comparisons import context_text
 from harness.board_pairs import PAIRED, Smallest
 from harness.board_rows import RANKED_BY
 from harness.board_tables import Table, facts, legend, pairs_text
 from harness.boards import Board, Section
+from harness.protocols import other_dataset
 from harness.reliability_tables import reliability_tables
 from harness.report.costs import Cost, cost_panels, costs_of
 from harness.report.curves import Curves, curves_of
@@ -20,14 +20,14 @@ from harness.report.misses import Misses, misses_of
 from harness.report.panels import Panel, curve_panels
 from harness.report.rows import Confusion, PairTable, RowView, confusion_of, pair_tables, row_views
 from harness.report.rules import Rules, RulesOfRow, rules_of
-from harness.report.verdicts import PaperTable
+from harness.report.thumbnails import Thumbnails, pictured
+from harness.report.transfers import TransferView, transfer_views
+from harness.report.verdicts import PaperTable, paper_tables
 from harness.types import digest_of
 from harness.verdicts import name_of
+from harness.verify_report import Verified
 
-if TYPE_CHECKING:
-    from harness.report.thumbnails import Thumbnails
-
-__all__ = ["BoardView", "Report", "SectionView", "board_view", "is_leak"]
+__all__ = ["BoardView", "Report", "SectionView", "is_leak", "report_of"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SectionView:
 
 @dataclass(frozen=True)
 class BoardView:
-    """A board with what stands above and below its tables."""
+    """A board with what stands above and below its tables, and the names of its datasets, one but for `external`."""
 
     id: str
     board: Board
@@ -77,10 +77,17 @@ class BoardView:
     legend: tuple[str, ...]
     context: tuple[str, ...]
     per_slice: bool
+    trained_on: str
+    tested_on: str
 
     @property
     def leaks(self) -> bool:
         return any(map(is_leak, self.cautions))
+
+    @property
+    def elsewhere(self) -> bool:
+        """True when it is tested on another dataset than trained on."""
+        return other_dataset(self.board.protocol) is not None
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class Report:
 
     boards: tuple[BoardView, ...]
     papers: tuple[PaperTable, ...]
+    transfers: tuple[TransferView, ...] = ()
     images: Mapping[str, Thumbnails] = field(default_factory=dict)
 
     @property
@@ -128,6 +136,16 @@ class Report:
         return found
 
     @property
+    def at_home(self) -> tuple[BoardView, ...]:
+        """The boards that train and test on one dataset."""
+        return tuple(view for view in self.boards if not view.elsewhere)
+
+    @property
+    def elsewhere(self) -> tuple[BoardView, ...]:
+        """The boards that test on another dataset than they train on."""
+        return tuple(view for view in self.boards if view.elsewhere)
+
+    @property
     def _finished(self) -> list[str]:
         return [cell.entry.finished for b in self.boards for row in b.board.rows for cell in row.cells]
 
@@ -137,9 +155,28 @@ def is_leak(caution: str) -> bool:
     return caution.startswith(("This split leaks", "This split ignores patients"))
 
 
-def board_view(number: int, board: Board, rules: Mapping[str, Rules]) -> BoardView:
+def report_of(
+    boards: Sequence[Board],
+    verified: Sequence[Verified],
+    rules: Mapping[str, Rules],
+    images: Mapping[str, Thumbnails],
+) -> Report:
+    """Return all that the page shows: boards that test where they train first, then those that test elsewhere."""
+    ordered = sorted(boards, key=lambda board: other_dataset(board.protocol) is not None)
+    views = tuple(_board_view(number, board, rules) for number, board in enumerate(ordered, start=1))
+    places = {
+        tuple(cell.key for cell in view.cells): f"{section.id}r{view.number}"
+        for board in views
+        for section in board.sections
+        for view in section.rows
+    }
+    return Report(views, paper_tables(verified), transfer_views(boards, places), images)
+
+
+def _board_view(number: int, board: Board, rules: Mapping[str, Rules]) -> BoardView:
     """Return a board as the page shows it; `number` makes its anchors."""
     told = facts(board)
+    trained_on, tested_on = pictured(board)
     intervals = [m.interval for row in board.rows for m in (row.means or {}).values() if m.interval]
     return BoardView(
         id=f"b{number}",
@@ -153,6 +190,8 @@ def board_view(number: int, board: Board, rules: Mapping[str, Rules]) -> BoardVi
         legend=tuple(legend(board)),
         context=tuple(map(context_text, board.context)),
         per_slice=any(interval.per_slice for interval in intervals),
+        trained_on=trained_on.name,
+        tested_on=tested_on.name,
     )
 
 

@@ -42,7 +42,10 @@ def test_a_folded_network_is_not_folded_again() -> None:
     assert [fold_repeats(network, 64), fold_repeats(network, 64)] == [True, False]
 
 
-@pytest.mark.parametrize(("name", "size_px"), [("vgg11", 32), ("alexnet", 64)])
+# two whole VGGs are half a gigabyte of random numbers
+@pytest.mark.parametrize(
+    ("name", "size_px"), [pytest.param("vgg11", 32, marks=pytest.mark.slow), ("alexnet", 64)]
+)
 def test_unfolded_weights_fit_the_network_as_it_is_built_and_compute_the_same(name, size_px):
     torch.manual_seed(0)
     network = build(name, n_classes=2, pretrained=False).eval()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from harness.bench import worker
 from harness.bench.commits import is_dirty
 from harness.bench.racing import Race, Timing
 from harness.bench.report import as_table
+from harness.cli import main
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -89,10 +91,10 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def two_commits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of two commits; the second adds up five times as much and has a function more."""
-    folder = tmp_path / "repository"
+    folder = tmp_path_factory.mktemp("made") / "repository"
     (folder / "made_package").mkdir(parents=True)
     git(folder.parent, "init", "-q", "-b", "trunk", str(folder))
     package = folder / "made_package" / "__init__.py"
@@ -108,19 +110,26 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(repository: Path) -> Run:
-    """Run `harness bench --suite speed.py` in the repository."""
+def repository(two_commits: Path, tmp_path: Path) -> Path:
+    """A copy of `two_commits` that the test may change."""
+    return Path(shutil.copytree(two_commits, tmp_path / "repository"))
+
+
+@pytest.fixture
+def bench(repository: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run `harness bench --suite speed.py` in the repository, in this process; its workloads have their own."""
+    monkeypatch.chdir(repository)
 
     def run(*arguments: str, suite: str = "speed.py", **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "harness", "bench", "--suite", suite, *arguments],
-            cwd=repository,
-            env=environment(**more),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+        for name, value in environment(**more).items():
+            monkeypatch.setenv(name, value)
+        command = ["harness", "bench", "--suite", suite, *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return subprocess.CompletedProcess(command, int(end.value.code or 0), *capfd.readouterr())
 
     return run
 

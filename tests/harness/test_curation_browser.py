@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -15,32 +14,18 @@ from typing import Any
 
 import pytest
 from demo_papers import demo_paper
+from waiting import until
 
 from harness.curation.collection import DECISIONS, open_collection
 from harness.curation.dataset import write_dataset
 from harness.curation.decisions import read_events
 from harness.curation.verdicts import Standing
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
-)
 ENTER, ESCAPE, RIGHT, LEFT, UP, DOWN = "\ue007", "\ue00c", "\ue014", "\ue012", "\ue013", "\ue015"
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver on the PATH"),
 ]
 
 
@@ -102,20 +87,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "my-ct"
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.binary_location = str(CHROMIUM)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
 @dataclass
 class Browser:
     """What a person sees and presses."""
@@ -148,28 +119,22 @@ class Browser:
 
     @staticmethod
     def until(claim: Callable[[], bool], seconds: float = 15.0) -> None:
-        end = time.monotonic() + seconds
-        while not claim():
-            assert time.monotonic() < end, "it did not happen"
-            time.sleep(0.05)
+        assert until(claim, seconds), "it did not happen"
 
 
 @pytest.fixture
-def browser(chromium: Any, built: Path, tmp_path: Path) -> Iterator[Browser]:
+def browser(
+    fresh_chromium: Any, asked_for: Callable[[], list[str]], built: Path, tmp_path: Path
+) -> Iterator[Browser]:
     """The page of a collection of its own; afterwards nothing may have been asked for elsewhere."""
     review = Review(shutil.copytree(built, tmp_path / "my-ct"))
     review.start()
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    chromium.get_log("performance")
-    chromium.get_log("browser")
-    browser = Browser(chromium, review)
+    browser = Browser(fresh_chromium, review)
     browser.open()
     yield browser
-    chromium.get("about:blank")
+    fresh_chromium.get("about:blank")
     review.kill()
-    events = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
-    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    assert [url for url in asked if not url.startswith(("http://127.0.0.1:", "data:", "about:"))] == []
+    assert [url for url in asked_for() if not url.startswith(("http://127.0.0.1:", "data:", "about:"))] == []
 
 
 def complaints(browser: Browser) -> list[str]:

@@ -18,6 +18,7 @@ import pymupdf
 import pytest
 from demo_papers import demo_paper
 from made_papers import Paper
+from waiting import interruptible, running, until, wait_for
 
 from harness.curation.building import Limits, Outcome, Task, built, found_pdfs, tasks_of
 from harness.curation.collection import DOCUMENTS, open_collection
@@ -467,28 +468,3 @@ def test_all_malformed_pdfs_pass_through(tmp_path: Path) -> None:
     reasons = [one["failed"] for one in records if one["failed"]]
     assert not [reason for reason in reasons if "its reader" in reason or "took more" in reason]
     assert {one.name for one in tmp_path.iterdir()} == {"out"}
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def until(claim: object, seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if claim():  # type: ignore[operator]
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def wait_for(path: Path) -> None:
-    assert until(lambda: path.exists() and path.read_text())
-
-
-def interruptible() -> None:
-    """A shell starts its background jobs deaf to Ctrl-C, and tests may be one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from demo_papers import demo_paper
 from made_collections import Made, Panel, collection
 from made_papers import Paper, picture, with_figure
+from waiting import running, until
 
 from harness.curation.building import Limits, Task, built, tasks_of
 from harness.curation.collection import DECISIONS, DOCUMENTS, paper_record
@@ -126,23 +127,6 @@ time.sleep({FAR_LATER})
     parent.kill()
     parent.wait()
     assert until(lambda: not running(pid))
-
-
-def until(claim: Callable[[], bool], seconds: float = 60.0) -> bool:
-    end = time.monotonic() + seconds
-    while not claim():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from made_collections import Made, Panel, collection
+from waiting import interruptible
 
 from harness.curation.collection import DECISIONS
 from harness.curation.decisions import read_events
@@ -271,8 +272,3 @@ def test_a_port_that_is_taken_is_one_line(page: Page, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "name another, or 0 for a free one" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def interruptible() -> None:
-    """A shell starts its background jobs deaf to Ctrl-C, and tests may be one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

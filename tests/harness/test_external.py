@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -541,6 +542,16 @@ class TestARun:
         assert {rule["prototypes"][0]["id"].partition(":")[0] for rule in told["rules"]} == {"toy-ct"}
         tested = set(splits_of(open_dataset(str(folder / "other-ct")), "official")[0].test)
         assert {decision["id"] for decision in told["decisions"]} <= tested
+
+    def test_the_report_takes_the_images_of_both_datasets(
+        self, finished: tuple[Path, str], tmp_path: Path
+    ) -> None:
+        folder, page = finished[0], tmp_path / "report.html"
+        where = ("--images", "--data-root", str(folder), "-o", str(page))
+        done = run(folder, "report", str(folder / "out"), *where, site=folder / "site")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told = re.findall(r"This file holds images of <bdi>(.*?)</bdi>", page.read_text())
+        assert sorted(told) == ["Bright and dark squares", "Nights and days"]
 
     def test_tune_takes_up_the_trials(self, finished: tuple[Path, str]) -> None:
         folder = finished[0]

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 from toy_stages import install_networks
 from toys import make_dataset
+from waiting import interruptible, until
 
 from harness import registry, stages
 from harness.catalogue import find_network
@@ -541,9 +541,9 @@ class TestCommand:
             env=environment(tmp_path) | {"TOY_LOG": str(log)},
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=hear_interrupts,
+            preexec_fn=interruptible,
         )
-        wait_for(lambda: log.exists() and len(log.read_text().splitlines()) == 3)
+        assert until(lambda: log.exists() and len(log.read_text().splitlines()) == 3)
         process.send_signal(how)
         _, errors = process.communicate(timeout=30)
         if how == signal.SIGINT:
@@ -589,18 +589,6 @@ class TestCommand:
             "written",
         ]
         assert len(log.read_text().splitlines()) == 4
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-
-
-def hear_interrupts() -> None:
-    """Be deaf to Ctrl-C no more, as what is started in the background of a script is."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow

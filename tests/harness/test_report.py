@@ -22,7 +22,7 @@ from harness.cli import app
 from harness.errors import CardError, HarnessError, RecordError
 from harness.metrics import METRICS
 from harness.published import Published
-from harness.report import explanations_in, report_html, write_report
+from harness.report import explanations_in, report_html, rows, write_report
 from harness.report.misses import misses_of
 from harness.report.rows import row_views
 from harness.report.thumbnails import Thumbnails
@@ -358,10 +358,11 @@ class TestContents:
 
 
 class TestMuch:
-    def test_many_models_do_not_make_a_table_of_all_pairs(self) -> None:
-        text = html([noisy(f"m{k:02d}", 4.0 + k / 100) for k in range(26)])
+    def test_many_models_do_not_make_a_table_of_all_pairs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rows, "MOST_PAIRED", 3)
+        text = html([noisy(f"m{k}", 4.0 + k / 100) for k in range(5)])
         parsed(text)
-        assert "The first 24 ranked models; 2 more are in the files of pairs" in text
+        assert "The first 3 ranked models; 2 more are in the files of pairs" in text
 
     def test_many_classes_have_no_matrix_but_a_word(self) -> None:
         names = [f"c{k}" for k in range(13)]

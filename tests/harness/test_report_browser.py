@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from record_factory import on_disk
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from test_report import published, records
 
 from harness.report import write_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1300,900",
-)
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver on the PATH"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -44,53 +26,33 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(stored, published(), folder / "report.html")
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.binary_location = str(CHROMIUM)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
-def page(chromium: webdriver.Chrome, file: Path) -> Iterator[webdriver.Chrome]:
+def page(fresh_chromium: Chrome, asked_for: Callable[[], list[str]], file: Path) -> Iterator[Chrome]:
     """The page, opened anew on a wide light screen; afterwards nothing may have been complained of or asked for."""
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    prefer(chromium, "light")
-    chromium.get(file.as_uri())
-    chromium.execute_script("localStorage.clear()")
-    chromium.get_log("performance")
-    chromium.get(file.as_uri())
-    yield chromium
-    assert chromium.get_log("browser") == []
-    assert [url for url in asked_for(chromium) if not url.startswith(("file://", "data:"))] == []
+    fresh_chromium.get(file.as_uri())
+    fresh_chromium.execute_script("localStorage.clear()")
+    fresh_chromium.get(file.as_uri())
+    yield fresh_chromium
+    assert fresh_chromium.get_log("browser") == []
+    assert [url for url in asked_for() if not url.startswith(("file://", "data:", "about:"))] == []
 
 
-def prefer(driver: webdriver.Chrome, scheme: str) -> None:
+def prefer(driver: Chrome, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def asked_for(driver: webdriver.Chrome) -> list[str]:
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-
-
-def narrow(driver: webdriver.Chrome, width: int) -> None:
+def narrow(driver: Chrome, width: int) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
-def order(driver: webdriver.Chrome) -> list[str]:
+def order(driver: Chrome) -> list[str]:
     rows = driver.find_elements(By.CSS_SELECTOR, "table.ranking tbody.row")
     return [row.find_element(By.CSS_SELECTOR, ".label").text for row in rows if row.is_displayed()]
 
 
-def sorter(driver: webdriver.Chrome, name: str):
+def sorter(driver: Chrome, name: str):
     headings = driver.find_elements(By.CSS_SELECTOR, "table.ranking thead th")
     return next(th for th in headings if th.text.split()[0] == name).find_element(By.TAG_NAME, "button")
 
@@ -99,11 +61,11 @@ def sorted_by(button) -> str | None:
     return button.find_element(By.XPATH, "..").get_attribute("aria-sort")
 
 
-def background(driver: webdriver.Chrome) -> str:
+def background(driver: Chrome) -> str:
     return driver.execute_script("return getComputedStyle(document.body).backgroundColor")
 
 
-def tab_to(driver: webdriver.Chrome, wanted) -> None:
+def tab_to(driver: Chrome, wanted) -> None:
     """Press Tab until `wanted` has the focus."""
     for _ in range(120):
         if driver.switch_to.active_element == wanted:
@@ -268,6 +230,29 @@ class TestScreens:
             page.execute_script(script)
             assert page.execute_script("return document.documentElement.scrollWidth") <= width
 
+    @pytest.mark.parametrize("width", [390, 1300])
+    def test_text_of_twice_the_size_fits(self, page, width: int) -> None:
+        narrow(page, width)
+        page.execute_script("document.documentElement.style.fontSize = '200%'")
+        page.execute_script(OPEN_ALL)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+
+    def test_the_overview_is_read_downwards_on_a_phone(self, page) -> None:
+        box = page.find_element(By.CSS_SELECTOR, ".scroll:has(table.overview)")
+        assert page.find_element(By.CSS_SELECTOR, ".overview thead").is_displayed()
+        narrow(page, 320)
+        assert page.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", box)
+        cell = page.find_element(By.CSS_SELECTOR, ".overview td.num")
+        label = page.execute_script("return getComputedStyle(arguments[0], '::before').content", cell)
+        assert label == '"F1 of the first"'
+
+    def test_nothing_moves_for_who_asks_for_less_motion(self, page) -> None:
+        moving = "return getComputedStyle(document.querySelector('.line')).transitionDuration"
+        assert page.execute_script(moving) != "0s"
+        features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        assert page.execute_script(moving) == "0s"
+
     def test_wide_tables_scroll_within_their_box(self, page) -> None:
         narrow(page, 390)
         box = page.find_element(By.CSS_SELECTOR, ".scroll:has(table.ranking)")
@@ -302,6 +287,61 @@ class TestScreens:
     def test_it_prints(self, page) -> None:
         pdf = page.execute_cdp_cmd("Page.printToPDF", {"landscape": True})
         assert len(pdf["data"]) > 10_000
+
+    def test_on_paper_every_metric_has_its_table_and_its_caption(self, page) -> None:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        captions = page.find_elements(By.CSS_SELECTOR, ".pair-table caption")
+        assert [caption.text.split(",")[0] for caption in captions] == [
+            "p-values of F1",
+            "p-values of Accuracy",
+            "p-values of AUC",
+        ]
+        assert all(caption.rect["height"] > 5 for caption in captions)
+
+
+class TestScreenReader:
+    """What Chromium tells a screen reader: its accessibility tree."""
+
+    @pytest.mark.parametrize("width", [320, 1300])
+    def test_everything_that_can_be_used_has_a_name(self, page, width: int) -> None:
+        narrow(page, width)
+        used = {"button", "checkbox", "radio", "searchbox", "link", "table", "region", "navigation", "figure"}
+        found = [(role, name) for role, name in told(page) if role in used]
+        assert {role for role, _ in found} >= {"button", "checkbox", "radio", "searchbox", "link", "table"}
+        assert [role for role, name in found if not name] == []
+
+    def test_headings_go_down_by_one_level_at_most(self, page) -> None:
+        script = "return [...document.querySelectorAll('h1,h2,h3,h4,h5')].filter(h => h.checkVisibility())"
+        levels = page.execute_script(script + ".map(h => +h.tagName[1])")
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+
+    def test_a_table_that_is_stacked_on_a_phone_is_a_table_still(self, page) -> None:
+        roles = {}
+        for width in (1300, 320):
+            narrow(page, width)
+            roles[width] = Counter(
+                role for role, _ in told(page) if role in ("table", "row", "rowheader", "cell")
+            )
+        assert roles[320] == roles[1300]
+        assert roles[320]["rowheader"] > 5
+
+    def test_a_row_says_what_its_button_opens(self, page) -> None:
+        names = [name for role, name in told(page) if role == "button"]
+        assert "2 cells behind xdnn (untuned)" in names
+
+
+def told(driver: Chrome) -> list[tuple[str, str]]:
+    """Return (role, name) of every node that is not ignored."""
+    driver.execute_cdp_cmd("Accessibility.enable", {})
+    nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    driver.execute_cdp_cmd("Accessibility.disable", {})
+    return [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"] and "role" in node
+    ]
 
 
 OPEN_ALL = (

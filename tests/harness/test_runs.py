@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from toys import install_plugin, make_dataset
+from waiting import interruptible, until
 
 from harness.counters import since, snapshot
 
@@ -237,7 +238,7 @@ def test_a_killed_run_is_continued_by_the_same_command(
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    wait_for(lambda: len(list((tmp_path / "out" / "runs").glob("[!.]*/manifest.json"))) == 1)
+    assert until(lambda: len(list((tmp_path / "out" / "runs").glob("[!.]*/manifest.json"))) == 1)
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -258,9 +259,9 @@ def test_an_interrupted_run_says_how_to_go_on(
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        preexec_fn=hear_interrupts,
+        preexec_fn=interruptible,
     )
-    wait_for(lambda: list((tmp_path / "out" / "runs" / ".locks").glob("*")))
+    assert until(lambda: list((tmp_path / "out" / "runs" / ".locks").glob("*")))
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -318,18 +319,13 @@ def test_workers_end_with_their_run(
         command(card, tmp_path / "out", *slow, "--param", "toy-slow.pause=60"),
         env={**environment, "TOY_LOG_EARLY": str(log)},
         stderr=subprocess.DEVNULL,
-        preexec_fn=hear_interrupts,
+        preexec_fn=interruptible,
     )
-    wait_for(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
+    assert until(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
     process.send_signal(how)
     assert process.wait(10) != 0
     for pid in map(int, log.read_text().split()):
-        wait_for(lambda pid=pid: not is_running(pid), 10)
-
-
-def hear_interrupts() -> None:
-    """Be deaf to Ctrl-C no more, as what is started in the background of a script is."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+        assert until(lambda pid=pid: not is_running(pid), 10)
 
 
 def is_running(pid: int) -> bool:
@@ -363,10 +359,3 @@ def test_a_repeated_run_decodes_nothing(card: Path) -> None:
     again.pixels().image(0)
     assert since(before)["decodes"] == 0
     assert again.content == first.content
-
-
-def wait_for(true: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

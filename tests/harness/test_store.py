@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import torch
 import torchvision
 import toys
+from waiting import wait_for
 
 from harness import split_network, store
 from harness.backbones import embed
@@ -375,13 +375,6 @@ def slowly(folder: Path, seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", MAKE_SLOWLY, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True
     )
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.02)
 
 
 def test_of_two_processes_at_the_same_time_one_computes_and_both_get_it(tmp_path: Path) -> None:

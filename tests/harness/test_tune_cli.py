@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from PIL import Image
 from toys import install_plugin, make_dataset
 from typer.testing import CliRunner
+from waiting import until
 
 from harness import tuning_files
 from harness.cli import app
@@ -95,13 +95,6 @@ def study(out: Path) -> dict[str, Any]:
 def ended(out: Path) -> Counter[int]:
     """How often each trial was ended, by its number."""
     return Counter(op["trial_id"] for op in journal(out) if op["op_code"] == 6)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.02)
 
 
 # What cannot work
@@ -270,7 +263,7 @@ def test_a_study_that_was_killed_goes_on_and_ends_as_one_that_was_not(
     environment |= {"TOY_LOOKS": str(log)}
     for looks in (6, 13):  # in the middle of the second trial, then of the fourth
         victim = subprocess.Popen(command("tune", card, tmp_path / "out", *LOOKS), env=environment)
-        wait_for(lambda: log.exists() and len(log.read_text().splitlines()) >= looks)  # noqa: B023
+        assert until(lambda: log.exists() and len(log.read_text().splitlines()) >= looks)  # noqa: B023
         os.kill(victim.pid, signal.SIGKILL)
         victim.wait()
     done = harness("tune", *LOOKS)
@@ -328,7 +321,9 @@ def test_of_two_commands_one_may_be_killed_and_the_other_takes_its_trial_over(
         )
         for _ in range(2)
     ]
-    wait_for(lambda: log.exists() and len({line.split()[2] for line in log.read_text().splitlines()}) == 2)
+    assert until(
+        lambda: log.exists() and len({line.split()[2] for line in log.read_text().splitlines()}) == 2
+    )
     os.kill(both[0].pid, signal.SIGKILL)
     assert both[1].wait(timeout=120) == 0
     assert ended(tmp_path / "out") == Counter(range(3))
@@ -377,7 +372,7 @@ def interrupted(arguments: list[str], log: Path, environment: dict[str, str], se
         text=True,
         start_new_session=True,
     )
-    wait_for(lambda: log.exists() and len(log.read_text().splitlines()) >= earlier + fits)
+    assert until(lambda: log.exists() and len(log.read_text().splitlines()) >= earlier + fits)
     if sent == signal.SIGINT:
         os.killpg(victim.pid, sent)  # as a terminal does
     else:
