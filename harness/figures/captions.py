@@ -164,7 +164,7 @@ def going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style
     for n in candidates:
         line = lines[n]
         step = line.box[3] - last.box[3]
-        if _same_line(last, line):
+        if _same_line(last, line) and not _column_at(layout, line, last):
             taken.append(n)  # goes on the same line after a wide space
             last = line
             right = max(right, line.box[2])
@@ -173,11 +173,8 @@ def going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style
             width(line.box), right - left
         ):
             continue
-        most = (
-            1.3 * pitch
-            if pitch
-            else max(1.75 * line.size, 1.2 * style.pitch if abs(line.size - style.size) < 0.4 else 0.0)
-        )
+        spaced = 1.2 * style.pitch * min(1.0, line.size / style.size)  # as wide as the text's lines for its type
+        most = 1.3 * pitch if pitch else max(1.75 * line.size, spaced)
         if (
             step > most
             or not _alike(line, lines[taken[0]] if taken else last, 0.6)
@@ -197,6 +194,15 @@ def _same_line(last: Line, line: Line) -> bool:
     gap = line.box[0] - last.box[2]
     level = abs(line.box[3] - last.box[3]) <= 0.35 * last.size
     return level and -0.5 * line.size < gap < widest * line.size and _alike(line, last, 0.8)
+
+
+def _column_at(layout: Layout, line: Line, last: Line) -> bool:
+    """Whether a line begins where a column of the page does: a narrow gutter is no wide space."""
+    label = label_at_start(last.text)
+    if label is not None and label.bare:
+        return False  # the lines of its own text begin there
+    edges = (other.box[0] for other in layout.page.lines if other.words >= 4)
+    return line.box[0] - last.box[2] > 0.3 * line.size and sum(abs(x - line.box[0]) < 1.5 for x in edges) >= 4
 
 
 def _alike(line: Line, other: Line, tolerance: float) -> bool:

@@ -27,12 +27,16 @@ MARGIN = 0.12
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The habits of a document: size and fonts of its running text, how wide a column is, how far lines stand."""
+    """The habits of a document: size and fonts of its running text, how wide a column is, how far lines stand.
+
+    `main` is the commonest of the fonts, '' where there is no text.
+    """
 
     size: float
     fonts: frozenset[str]
     column: float
     pitch: float
+    main: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ def style_of(pages: Sequence[Page]) -> Style:
         fonts[line.font] += len(line.text)
     common = frozenset(name for name, count in fonts.items() if count > 0.1 * sum(fonts.values()))
     widths = sorted(width(line.box) for line in body)
-    return Style(size, common, widths[len(widths) * 3 // 4], _pitch(pages, size))
+    main = fonts.most_common(1)[0][0]
+    return Style(size, common, widths[len(widths) * 3 // 4], _pitch(pages, size), main)
 
 
 def _pitch(pages: Sequence[Page], size: float) -> float:
