@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from harness.figures.boxes import across, area, share_inside, union, width
+from harness.figures.boxes import across, area, grown, height, overlaps, share_inside, union, width
 from harness.figures.labels import label_at_start
 from harness.figures.pages import Line, Page
+from harness.figures.types import Box
 
 __all__ = ["Layout", "Role", "Style", "at_the_edge", "layouts_of", "style_of"]
 
@@ -23,6 +24,9 @@ Role = str
 
 MARGIN = 0.12
 """Running heads and feet stand in this share of the page's height at either end."""
+
+TOUCHING = 5.0
+"""Points between a chart and its title or numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
                 by_text[key].add(page.number)
             by_place[round(line.box[1]), line.size, line.font].add(page.number)
     often = max(3, len(pages) // 4)
+    touches = _drawn_on(pages)
     found: dict[int, set[int]] = {page.number: set() for page in pages}
     for page in pages:
         ends = {id(line) for line in _at_the_ends(page)}
@@ -107,9 +112,27 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
             repeated = any(len(by_text[key]) >= 2 for key in _marks(line, page))
             alone = line.text.strip("-–— ").isdigit() and line.size >= 6
             usual = len(by_place[round(line.box[1]), line.size, line.font]) >= often
-            if repeated or (at_the_edge(line, page) and (alone or usual)):
+            if (repeated or (at_the_edge(line, page) and (alone or usual))) and not touches(line, page.number):
                 found[page.number].add(number)
     return found
+
+
+def _drawn_on(pages: Sequence[Page]) -> Callable[[Line, int], bool]:
+    """Return what tells whether a line touches a drawing that is of one page alone: a chart's title or number."""
+    seen = Counter(_rough(box) for page in pages for box in set(page.drawings))
+    own = {
+        page.number: [box for box in page.drawings if seen[_rough(box)] == 1 and not _is_long_rule(box)]
+        for page in pages
+    }
+    return lambda line, number: any(overlaps(grown(line.box, TOUCHING), box) for box in own[number])
+
+
+def _rough(box: Box) -> tuple[int, ...]:
+    return tuple(round(value / 2) for value in box)
+
+
+def _is_long_rule(box: Box) -> bool:
+    return height(box) < 3 and width(box) > 100
 
 
 def _marks(line: Line, page: Page) -> Iterator[tuple[object, ...]]:

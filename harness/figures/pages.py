@@ -121,7 +121,7 @@ def read_page(page: Any) -> Page:
     if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
         turns = (4 - common[0]) % 4
     paths = kinds["fill-path"] + kinds["stroke-path"]
-    pictured = kinds["fill-image"] + kinds["fill-image-mask"]
+    pictured = kinds["fill-image"] + kinds["fill-imgmask"]
     images = tuple(_images(page, rotation, paths)) if pictured else ()
     drawings = tuple(_drawings(page, operations, kinds))
     shown = page.rect
