@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -129,8 +129,6 @@ def ct_plate(
 
 def chart_plate(folder: Path, number: int, random: np.random.Generator) -> Plate:
     """A figure that is drawn: lines and bars, as SVG and PDF."""
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     mpl.rcParams["svg.fonttype"] = "none"
@@ -144,8 +142,8 @@ def chart_plate(folder: Path, number: int, random: np.random.Generator) -> Plate
     right.bar(["18-40", "41-60", "> 60"], random.integers(5, 40, 3))
     right.set_title("Age")
     path = folder / f"f{number}"
-    FigureCanvasPdf(figure).print_pdf(f"{path}.pdf", bbox_inches="tight", pad_inches=0.02)
-    FigureCanvasSVG(figure).print_svg(f"{path}.svg", bbox_inches="tight", pad_inches=0.02)
+    for ending in ("pdf", "svg"):
+        figure.savefig(f"{path}.{ending}", bbox_inches="tight", pad_inches=0.02)
     text = f"CT scores of the two groups over time. {sentence(random)} Bars: number of patients by age."
     return Plate(number, [path], [], [], False, text)
 
@@ -204,6 +202,11 @@ def web_figure(look: Web, plate: Plate) -> str:
         shown = f"<a class=chart href='http://truth/{plate.number}'>{shown}</a>"  # with its letters
     name = look.leaf_label.format(n=plate.number)
     caption = name if look.end == "captions apart" else f"<p class=cap>{caption_html(look, plate)}</p>"
+    if look.frame:
+        part = dict.fromkeys("ABCD", "") | {chr(65 + k): f"<img src='{path.name}'>" for k, path in enumerate(plate.files)}
+        title, _, rest = escape(plate.text).partition(". ")
+        part |= {"shown": shown, "caption": caption, "title": f"{title}.", "rest": rest, "n": str(plate.number)}
+        return f"<figure>{look.frame.format_map(part)}</figure>"
     both = (caption, shown) if look.above else (shown, caption)
     return f"<figure>{both[0]}<div class=text>{both[1]}</div></figure>" if look.beside else f"<figure>{''.join(both)}</figure>"
 
@@ -267,14 +270,23 @@ def placed(document: Any, plates: Sequence[Plate]) -> None:
             if (info["width"], info["height"]) in sizes:
                 plate, part = sizes[info["width"], info["height"]]
                 plate.found.append((part, (page.number + 1, *(pymupdf.Rect(info["bbox"]) * turned))))
+                plate.found.sort(key=lambda one: one[1][0])
         for link in page.get_links():
             if plate := charts.get(link.get("uri", "").rstrip("/")):
                 plate.whole = (page.number + 1, *(pymupdf.Rect(link["from"]) * turned))
             page.delete_link(link)
 
 
+def truths_of(plate: Plate, caption: str, look: Any) -> list[dict[str, Any]]:
+    """A figure as a ground truth has it, one a page that it stands on."""
+    pages = sorted({place[0] for _, place in plate.found})
+    if plate.whole or len(pages) < 2:
+        return [truth_of(plate, caption, look)]
+    own = [[one for one in plate.found if one[1][0] == page] for page in pages]
+    return [truth_of(replace(plate, found=found), caption, look) for found in own]
+
+
 def truth_of(plate: Plate, caption: str, look: Any) -> dict[str, Any]:
-    """A figure as a ground truth has it."""
     places = [plate.whole] if plate.whole else [place for _, place in plate.found]
     page, boxes = places[0][0], np.array([place[1:] for place in places])
     box = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
@@ -289,7 +301,8 @@ def truth_of(plate: Plate, caption: str, look: Any) -> dict[str, Any]:
         "page": page,
         "bbox": box,
         "caption_text": caption,
-        "panel_boxes": panels if not look.turned else [],
+        "supplementary": getattr(look, "supplementary", False),
+        "panel_boxes": panels if not (look.turned or getattr(look, "cropped", False)) else [],
         "has_ct": plate.is_ct,
     }
 
@@ -321,6 +334,7 @@ def main(out: Path, names: Sequence[str]) -> None:
         seed = sum(map(ord, name))
         folder = out / "work" / name
         folder.mkdir(parents=True, exist_ok=True)
+        Image.linear_gradient("L").resize((90, 30)).save(folder.parent / "logo.png")
         plates = plates_of(folder, seed, look.kinds)
         pdf, captions = typeset(folder, name, plates, np.random.default_rng(seed + 1))
         if not pdf.exists():
@@ -332,7 +346,8 @@ def main(out: Path, names: Sequence[str]) -> None:
             print(f"{name}: {document.page_count} pages" + (f", figures lost: {lost}" if lost else ""))
             kept = scanned(document) if getattr(look, "scan", False) else document
             kept.save(out / f"{name}.pdf", garbage=3)
-        figures = [truth_of(one, text, look) for one, text in zip(plates, captions, strict=True) if one.found or one.whole]
+        shown = [(one, text) for one, text in zip(plates, captions, strict=True) if one.found or one.whole]
+        figures = [figure for one, text in shown for figure in truths_of(one, text, look)]
         documents.append({"file": f"{name}.pdf", "figures": figures})
         (out / "truth.json").write_text(json.dumps({"documents": documents}, indent=1))
 

@@ -28,7 +28,10 @@ class Latex:
 
 @dataclass(frozen=True)
 class Web:
-    """`label` is a caption in HTML of n, text, and its first sentence (title) and rest; `css` the page."""
+    """`label` is a caption in HTML of n, text, and its first sentence (title) and rest; `css` the page.
+
+    `frame` is a figure in HTML where it is not a picture and a caption: of shown, caption, n, title, rest, and A to D.
+    """
 
     css: str
     label: str
@@ -42,6 +45,9 @@ class Web:
     between: int = 2
     end: str = ""
     leaf_label: str = ""
+    frame: str = ""
+    supplementary: bool = False
+    cropped: bool = False
     unnumbered: bool = False
     scan: bool = False
     turned: bool = False
@@ -334,4 +340,124 @@ WEB: dict[str, Web] = {
     "narrow": Web(_TWO + _SPAN + ".shown { width: 60%; margin: auto }", "<b>Fig. {n}.</b> {text}", between=3),
     "three-columns": Web("main { column-count: 3; column-gap: 5mm } h1, .by { column-span: all } body { font-size: 8.5pt } .cap { font-size: 7pt }", "<b>Figure {n}.</b> {text}", "cvqcl", cite="Figure"),
     "scan": Web(_TWO, "<b>Figure {n}.</b> {text}", "cvcp", cite="Figure", scan=True),
+    "caption-columns": Web(
+        _TWO + _SPAN + ".cap { column-count: 2; column-gap: 6mm }", "<b>Fig. {n}</b> {text}", between=3, kinds="lvlp"
+    ),
+    "see-next-page": Web(
+        _TWO + _SPAN + ".over { break-after: page } .shown { max-height: 190mm; overflow: hidden }",
+        "<b>Fig. {n}</b> {text}",
+        "cpc",
+        frame="<div class=over>{shown}<p class=cap><b>Fig. {n}</b> (See legend on next page.)</p></div>"
+        "<p class=cap>(See figure on previous page.)<br>{caption}</p>",
+        between=3,
+    ),
+    "title-above": Web(
+        _TWO + _SPAN + ".head { background: #dde6ee; padding: 3pt; font: bold 8pt 'Liberation Sans' }",
+        "<b>Figure {n}.</b> {text}",
+        "cvcp",
+        cite="Figure",
+        frame="<p class='cap head'>Figure {n}. {title}</p>{shown}<p class=cap>{rest}</p>",
+        between=3,
+    ),
+    "subcaptions": Web(
+        "main { margin-left: 30mm } .sub { text-align: center; font-size: 8.5pt; text-indent: 0 }",
+        "<b>Figure {n}.</b> {text}",
+        "ppp",
+        cite="Figure",
+        frame="<div class=n4><div>{A}<p class=sub>(<b>a</b>)</p></div><div>{B}<p class=sub>(<b>b</b>)</p></div>"
+        "<div>{C}<p class=sub>(<b>c</b>)</p></div><div>{D}<p class=sub>(<b>d</b>)</p></div></div>{caption}",
+    ),
+    "overlaid": Web(
+        _TWO + _SPAN + ".n4 { gap: 2pt } .over { position: relative } .over b { position: absolute; left: 4pt; top: 3pt; color: white;"
+        "font: bold 11pt 'Liberation Sans' } .over svg { position: absolute; left: 40%; top: 40%; width: 12% } .over img { height: 60mm }",
+        "<b>Figure {n}.</b> {text}",
+        "ppp",
+        cite="Figure",
+        frame="<div class=n4>"
+        + "".join(
+            f"<div class=over>{{{k}}}<b>{k}</b><svg viewBox='0 0 10 10'><path d='M0 0L9 9M9 4V9H4' fill='none' "
+            "stroke='yellow' stroke-width='1.5'/></svg></div>"
+            for k in "ABCD"
+        )
+        + "</div>{caption}",
+        between=3,
+    ),
+    "cropped": Web(
+        _TWO + ".n4 { gap: 3pt } .over { height: 42mm } .over img { height: 100%; object-fit: cover }",
+        "<b>Fig. {n}</b> {text}",
+        "ppp",
+        frame="<a class=chart href='http://truth/{n}'><div class=n4>"
+        + "".join(f"<div class=over>{{{k}}}</div>" for k in "ABCD")
+        + "</div></a>{caption}",
+        cropped=True,
+    ),
+    "cropped-one": Web(
+        _TWO + ".over { height: 50mm } .over img { height: 100%; object-fit: cover }",
+        "<b>Fig. {n}</b> {text}",
+        "cccc",
+        frame="<a class=chart href='http://truth/{n}'><div class=over>{A}</div></a>{caption}",
+        cropped=True,
+    ),
+    "table-of-images": Web(
+        _TWO + _SPAN + "table { border-collapse: collapse; width: 100% } td { border: 0.5pt solid black; padding: 3pt; "
+        "text-align: center; font: 8pt 'Liberation Sans' }",
+        "<b>Fig. {n}.</b> {text}",
+        "pp",
+        frame="<a class=chart href='http://truth/{n}'><table><tr><td>Patient<td>Day 3<td>Day 9</tr><tr><td>1<td>{A}<td>{B}"
+        "</tr><tr><td>2<td>{C}<td>{D}</tr></table></a>{caption}",
+        between=3,
+    ),
+    "watermark": Web(
+        ".banner { position: fixed; top: 120mm; left: 10mm; font: 60pt 'Liberation Sans'; color: #ddd; transform: rotate(-45deg) } "
+        "body { font: 11pt/1.6 'Liberation Serif' } .cap { font-size: 11pt }",
+        "<b>Figure {n}.</b> {text}",
+        "cvcl",
+        "Figure",
+        "<div class=banner>ACCEPTED MANUSCRIPT</div>",
+        between=1,
+    ),
+    "preproof": Web(
+        ".banner { position: fixed; top: 0; left: 60mm; font: 14pt 'Liberation Sans'; color: #888 } "
+        "body { font: 12pt/1.9 'Liberation Serif' } main { padding-top: 9mm } .cap { font-size: 12pt } .leaf { padding-top: 20mm }",
+        "<b>Figure {n}.</b> {text}",
+        "cvcl",
+        "Figure",
+        "<div class=banner>Journal Pre-proof</div>",
+        end="captions apart",
+        between=1,
+    ),
+    "label-above": Web(
+        ".leaf { padding-top: 5mm } body { font: 12pt/1.9 'Liberation Serif' } .cap { font-size: 12pt }",
+        "Figure {n}: {text}",
+        "cvcp",
+        "Figure",
+        end="captions apart",
+        above=True,
+        leaf_label="<p>Figure {n}</p>",
+        between=1,
+    ),
+    "label-line": Web(
+        _TWO + _SANS, "<b>Figure {n}</b><br>{text}", cite="Figure", kinds="cvpl"
+    ),
+    "supplement": Web("", "<b>Supplementary Figure S{n}.</b> {text}", "cvcp", cite="Figure S", between=0, supplementary=True),
+    "efigure": Web("", "<b>eFigure {n}. {title}.</b><br>{rest}", "cvcp", cite="eFigure", between=0, supplementary=True, above=True),
+    "cont": Web(
+        "main { margin-left: 30mm } .over { break-after: page }",
+        "<b>Figure {n}.</b> {text}",
+        "pp",
+        cite="Figure",
+        frame="<div class=over>{A}{B}<p class=cap><b>Figure {n}.</b> <i>Cont.</i></p></div><div>{C}{D}</div>{caption}",
+    ),
+    "abstract-picture": Web(
+        _TWO + ".banner { float: right; width: 50mm }",
+        "<b>Fig. {n}</b> {text}",
+        "cvcp",
+        before="<p style='text-indent:0'><img style='width:30mm;float:left' src='../logo.png'></p>",
+    ),
+    "box-text": Web(
+        _TWO + "figure { border-top: 2pt solid #246; border-bottom: 1pt solid #246; padding: 4pt 0 } .cap { font: 7.5pt/1.3 'Liberation Sans' }",
+        "<b style='color:#246'>Figure {n}</b> | {text}",
+        cite="Figure",
+    ),
+    "no-space": Web(_TWO + ".cap { margin: 0; font: 7pt/1.1 'Liberation Sans' } figure { margin: 2pt 0 }", "Fig. {n}: {text}"),
 }

@@ -51,7 +51,7 @@ def captions_of(layouts: Sequence[Layout], style: Style) -> list[Found]:
     candidates = [one for layout in layouts for one in _candidates(layout, style)]
     kept = [one for one in candidates if one.strength >= LEAST]
     best: dict[tuple[str, bool], float] = {}
-    for one in kept:
+    for one in (one for one in kept if not one.label.bare):
         best[one.key] = max(best.get(one.key, 0.0), one.strength)
     return [one for one in kept if one.label.bare or one.strength >= min(best[one.key] - 1.0, 3.5)]
 

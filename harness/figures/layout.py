@@ -93,7 +93,7 @@ def layouts_of(pages: Sequence[Page], style: Style) -> list[Layout]:
 
 
 def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
-    """Numbers of lines that stand at the top or bottom of several pages, the same but for digits."""
+    """Numbers of lines that stand at the top or bottom of several pages, the same but for digits; watermarks."""
     by_text: defaultdict[tuple[object, ...], set[int]] = defaultdict(set)
     by_place: defaultdict[tuple[object, ...], set[int]] = defaultdict(set)
     for page in pages:
@@ -102,11 +102,14 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
                 by_text[key].add(page.number)
             by_place[round(line.box[1]), line.size, line.font].add(page.number)
     often = max(3, len(pages) // 4)
+    stamped = Counter(key for page in pages for key in {_stamp(line) for line in page.lines})
     touches = _drawn_on(pages)
     found: dict[int, set[int]] = {page.number: set() for page in pages}
     for page in pages:
         ends = {id(line) for line in _at_the_ends(page)}
         for number, line in enumerate(page.lines):
+            if stamped[_stamp(line)] >= often and sum(map(str.isalpha, line.text)) >= 4:
+                found[page.number].add(number)
             if id(line) not in ends:
                 continue
             repeated = any(len(by_text[key]) >= 2 for key in _marks(line, page))
@@ -133,6 +136,11 @@ def _rough(box: Box) -> tuple[int, ...]:
 
 def _is_long_rule(box: Box) -> bool:
     return height(box) < 3 and width(box) > 100
+
+
+def _stamp(line: Line) -> tuple[object, ...]:
+    """What a watermark has in common on all pages, wherever it stands: its words and its very place."""
+    return line.text, *(round(value) for value in line.box)
 
 
 def _marks(line: Line, page: Page) -> Iterator[tuple[object, ...]]:

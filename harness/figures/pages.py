@@ -187,13 +187,20 @@ def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
                 continue
             x, y = line["dir"]
             x, y = x * rotation.a + y * rotation.c, x * rotation.b + y * rotation.d
-            turn = (0 if x >= 0 else 2) if abs(x) >= abs(y) else (1 if y > 0 else 3)
+            turn = _turn(x, y)
             directions[turn] += sum(len(span["text"]) for span in spans)
             boxes = [_transformed(span["bbox"], rotation) for span in spans]
             pending.append((union(boxes), line["spans"], turn))
         for box, spans, turn in _rejoined(pending):
             found.append(_line(box, spans, turn, block["number"]))
     return found, directions
+
+
+def _turn(x: float, y: float) -> int:
+    """The direction of a line in quarter turns clockwise; one that stands askew is not upright."""
+    if abs(x) >= abs(y):
+        return (0 if x >= 0 else 2) if abs(y) < 0.2 * abs(x) else 1
+    return 1 if y > 0 else 3
 
 
 def _rejoined(pieces: list[tuple[Box, list[Any], int]]) -> Iterator[tuple[Box, list[Any], int]]:
