@@ -53,7 +53,11 @@ def captions_of(layouts: Sequence[Layout], style: Style) -> list[Found]:
     best: dict[tuple[str, bool], float] = {}
     for one in (one for one in kept if not one.label.bare):
         best[one.key] = max(best.get(one.key, 0.0), one.strength)
-    return [one for one in kept if one.label.bare or one.strength >= min(best[one.key] - 1.0, 3.5)]
+    return [
+        one
+        for one in kept
+        if one.label.bare or one.label.continued or one.strength >= min(best[one.key] - 1.0, 3.5)
+    ]
 
 
 def tables_of(layout: Layout) -> list[tuple[int, ...]]:
@@ -106,6 +110,8 @@ def _strength(layout: Layout, number: int, label: Label, body: Sequence[int], st
         strength += 0.5
     if label.bare:
         strength += 1.5
+    elif label.continued:
+        strength += 0.8
     if label.text[:1].islower() and not label.text.lower().startswith("efig"):
         strength -= 2.0
     strength += 0.8 if _opens(layout, number) else -1.5

@@ -320,5 +320,9 @@ def _one_a_name(paired: Sequence[Match]) -> list[Match]:
         match
         for match in paired
         if match.caption
-        and (match.caption.label.bare or match.caption.strength >= best[match.caption.key] - 1.0)
+        and (_lasting(match.caption) or match.caption.strength >= best[match.caption.key] - 1.0)
     ]
+
+
+def _lasting(found: Found) -> bool:
+    return found.label.bare or found.label.continued

@@ -18,10 +18,18 @@ _WORD = (
 _NUMBER = (
     r"(?:(?:(?<![A-Za-z])[A-Z]{1,2}|S)[\s.\-–]?)?\d{1,3}(?:[.\-–]\d{1,2})?(?![\d%])|[IVX]{1,5}(?![A-Za-z])"
 )
+_LETTER = r"[a-h](?![a-z])"
+_PANELS = rf"(?P<panels>\s*\(?{_LETTER}(?:\s*(?:,|and|&|[–-])+\s*{_LETTER})*\)?(?=\s*[.:|—│∣]))?"
+"""'Fig. 2 A, B.' is the name of one figure; 'Fig. 2 A 61-year-old man' has no letter."""
+
+_CONTINUED = (
+    r"(?P<continued>[\s.:,]*[(\[]\s*cont[a-z'’.]{0,8}\s*[)\]]|[\s.:,]*cont(?:inued|['’]?d|\.)(?=\s*(?:[.:|—│∣]|$)))?"
+)
+"""On the second page of a figure: 'Figure 3 (continued).'"""
 
 LABEL = re.compile(
     rf"^[\s\[(•■▪►▶◄▲▼*]*(?P<label>(?:(?P<extra>{_EXTRA}|e(?=fig)|S(?=fig))\s*)?(?P<word>{_WORD})\s*"
-    rf"(?P<number>{_NUMBER})(?P<part>\s?[a-h](?![a-z]))?)(?P<end>\s*[.:|)\]—–│∣-]+|\s*)",
+    rf"(?P<number>{_NUMBER})(?P<part>[a-h](?![a-z]))?){_PANELS}{_CONTINUED}(?P<end>\s*[.:|)\]—–│∣-]+|\s*)",
     re.IGNORECASE,
 )
 TABLE = re.compile(
@@ -41,7 +49,8 @@ _ONE = re.compile(rf"(?P<join>to|through|–|—|-)?\s*(?P<number>{_CITED})", re
 class Label:
     """A figure's name. `number` has no words and no spaces ('3', 'S3', 'II'), `end` what stands after it.
 
-    `bare` is true where no more than the name is there; `rest` is the text after it.
+    `bare` is true where no more than the name is there; `rest` is the text after it; `continued` is true on the
+    later pages of a figure.
     """
 
     text: str
@@ -50,6 +59,7 @@ class Label:
     supplementary: bool
     end: str
     rest: str
+    continued: bool = False
 
     @property
     def bare(self) -> bool:
@@ -109,6 +119,7 @@ def label_at_start(text: str) -> Label | None:
         extra,
         end,
         text[match.end() :],
+        bool(match["continued"]),
     )
 
 
