@@ -25,6 +25,15 @@ Role = str
 MARGIN = 0.12
 """Running heads and feet stand in this share of the page's height at either end."""
 
+SECTION = re.compile(r"\d{1,2}(?:\.\d{1,2})*\.?\s+[A-Z][A-Za-z]")
+"""'3.2. Findings' in a type of its own is a heading."""
+
+MOST_DRAWINGS = 3000
+"""Flow charts have fewer lines than this."""
+
+MOST_BOXED = 100
+"""Words in a box of a flow chart."""
+
 TOUCHING = 5.0
 """Points between a chart and its title or numbers."""
 
@@ -89,7 +98,13 @@ def _pitch(pages: Sequence[Page], size: float) -> float:
 def layouts_of(pages: Sequence[Page], style: Style) -> list[Layout]:
     """Return the roles of all lines of a document."""
     furniture = _furniture(pages)
-    return [_layout(page, style, furniture[page.number]) for page in pages]
+    found = [_layout(page, style, furniture[page.number]) for page in pages]
+    everywhere = sum((_edges(layout) for layout in found), Counter())
+    return [_with_headings(layout, style, everywhere) for layout in found]
+
+
+def _edges(layout: Layout) -> Counter[int]:
+    return Counter(round(line.box[0]) for line in layout.lines("prose"))
 
 
 def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
@@ -174,17 +189,39 @@ def _layout(page: Page, style: Style, furniture: set[int]) -> Layout:
     for run in runs:
         lines = [page.lines[number] for number in run]
         inside = sum(any(share_inside(line.box, box) > 0.8 for box in pictures) for line in lines)
-        if inside <= len(lines) / 2 and is_prose(lines, style):
+        if inside <= len(lines) / 2 and is_prose(lines, style) and not _in_chart(lines, page):
             for number in run:
                 roles[number] = "prose"
-    edges = Counter(
-        round(line.box[0]) for line, role in zip(page.lines, roles, strict=True) if role == "prose"
-    )
-    for number, line in enumerate(page.lines):
-        inside = any(share_inside(line.box, box) > 0.8 for box in pictures)
-        if roles[number] == "other" and not inside and _is_heading(line, style, edges):
-            roles[number] = "heading"
     return Layout(page, tuple(roles), runs)
+
+
+def _in_chart(lines: Sequence[Line], page: Page) -> bool:
+    """Whether text stands in a box of a flow chart: one that a line or an arrow leaves."""
+    if len(page.drawings) > MOST_DRAWINGS or sum(line.words for line in lines) > MOST_BOXED:
+        return False
+    text = union(line.box for line in lines)
+    around = [box for box in page.drawings if share_inside(text, grown(box, 1.0)) >= 1.0]
+    frames = [box for box in around if area(box) < 0.35 * area(page.box)]
+    if not frames:
+        return False
+    frame = min(frames, key=area)
+    near = (box for box in page.drawings if overlaps(box, grown(frame, 3.0)) and not _is_long_rule(box))
+    return any(
+        share_inside(frame, grown(box, 2.0)) < 0.9 and share_inside(box, grown(frame, 3.0)) < 0.7 for box in near
+    )
+
+
+def _with_headings(layout: Layout, style: Style, everywhere: Counter[int]) -> Layout:
+    """The layout with its headings; where a page has no running text they begin where it does on other pages."""
+    page, roles = layout.page, list(layout.roles)
+    edges = _edges(layout) or everywhere
+    pictures = [image.box for image in page.images if area(image.box) > 0.02 * area(page.box)]
+    for number, line in enumerate(page.lines):
+        if roles[number] == "other" and _is_heading(line, style, edges):
+            inside = any(share_inside(line.box, box) > 0.8 for box in pictures if area(box) < 0.8 * area(page.box))
+            if not inside:
+                roles[number] = "heading"
+    return Layout(page, tuple(roles), layout.runs)
 
 
 def _line_numbers(page: Page) -> list[int]:
@@ -251,7 +288,10 @@ def is_prose(lines: Sequence[Line], style: Style) -> bool:
 
 def _is_heading(line: Line, style: Style, edges: Counter[int]) -> bool:
     stands_out = (
-        line.bold or line.size >= style.size + 0.8 or (line.text.isupper() and line.size >= style.size - 1)
+        line.bold
+        or line.size >= style.size + 0.8
+        or (line.text.isupper() and line.size >= style.size - 1)
+        or (line.font != style.main and bool(SECTION.match(line.text)))
     )
     at_edge = any(edges[round(line.box[0]) + step] for step in (-2, -1, 0, 1, 2))
     worded = bool(re.search(r"[A-Za-z]{4}", line.text)) and line.words <= 14

@@ -34,6 +34,9 @@ LIGATURES = {chr(code + k): text for code in (0x0B, 0x1B) for k, text in enumera
 SENTENCES = 20
 """A line of a sentence weighs as many lines of a chart's numbers and names."""
 
+NAMED = 100_000
+"""A caption outweighs all text of a page."""
+
 UNCUT = 0.97
 """Share of an image from which on it is taken to be shown whole: clips are drawn close to the edge."""
 
@@ -185,7 +188,7 @@ def _transformed(box: Any, matrix: Any) -> Box:
 def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
     """The lines of a page, and how many letters run in each of the four directions (quarter turns clockwise).
 
-    Letters of sentences and captions count several times.
+    Letters of sentences count several times, and a caption more than all.
     """
     import pymupdf
 
@@ -210,9 +213,10 @@ def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
 
 
 def _weight(text: str) -> int:
-    """How much a line says of the way a page is read: sentences and captions more than the words of a chart."""
-    sentence = len(text.split()) >= 5 or label_at_start(text) is not None
-    return len(text) * (SENTENCES if sentence else 1)
+    """How much a line says of the way a page is read: a caption most, then sentences, least the words of a chart."""
+    if label_at_start(text) is not None:
+        return NAMED
+    return len(text) * (SENTENCES if len(text.split()) >= 5 else 1)
 
 
 def _turn(x: float, y: float) -> int:
