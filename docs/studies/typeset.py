@@ -328,7 +328,9 @@ def main(out: Path, names: Sequence[str]) -> None:
     from typeset_looks import WEB as looks
 
     WEB.update(looks)
-    documents = []
+    truth = out / "truth.json"
+    known = json.loads(truth.read_text())["documents"] if names and truth.exists() else []
+    documents = [one for one in known if Path(one["file"]).stem not in names]
     for name in names or [*LATEX, *WEB]:
         look: Any = LATEX.get(name) or WEB[name]
         seed = sum(map(ord, name))
@@ -349,7 +351,7 @@ def main(out: Path, names: Sequence[str]) -> None:
         shown = [(one, text) for one, text in zip(plates, captions, strict=True) if one.found or one.whole]
         figures = [figure for one, text in shown for figure in truths_of(one, text, look)]
         documents.append({"file": f"{name}.pdf", "figures": figures})
-        (out / "truth.json").write_text(json.dumps({"documents": documents}, indent=1))
+        truth.write_text(json.dumps({"documents": documents}, indent=1))
 
 
 if __name__ == "__main__":

@@ -118,14 +118,6 @@ LATEX: dict[str, Latex] = {
         "Figure {n}:",
         between=3,
     ),
-    "apa-end": Latex(
-        r"\expandafter\def\csname ver@lmodern.sty\endcsname{}\documentclass[man,floatsintext=false]{apa7}GRAPHICS\title{Findings of chest CT}\shorttitle{Chest CT}"
-        r"\authorsnames{A. Author}\authorsaffiliations{{Here}}\begin{document}\maketitle BODY\end{document}",
-        "Figure {n}",
-        r"\begin{figure}\caption{CAPTION}\label{fNUMBER}PICTURES\end{figure}",
-        "cvc",
-        "Figure",
-    ),
     "aastex": Latex(
         _class("aastex631", "twocolumn", r"\title{Findings of chest CT}\author{A. Author}\affiliation{Here}", begin=""),
         "Figure {n}.",
@@ -162,7 +154,12 @@ LATEX: dict[str, Latex] = {
         end=" ",
         legends=True,
     ),
-    "endfloat": Latex(_article("12pt", r"\usepackage{endfloat}"), "Figure {n}:", cite="Figure"),
+    "endfloat": Latex(
+        _article("12pt", r"\usepackage[nomarkers]{endfloat}"),
+        "Figure {n}:",
+        "\\begin{figure}\n\\centering PICTURES\\caption{CAPTION}\\label{fNUMBER}\n\\end{figure}\n",
+        cite="Figure",
+    ),
     "wrapfig": Latex(
         _article("10pt", r"\usepackage{wrapfig}\usepackage[font=small,labelfont=bf]{caption}"),
         "Figure {n}:",

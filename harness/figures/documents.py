@@ -261,8 +261,10 @@ def _matched(
         number = one.layout.page.number
         for pair in pairs:
             found = one.captions[pair.caption]
-            found = with_legend(found, one.layout, pair.box, style) if pair.side == "down" else found
-            paired.append(Match(number, pair, found, _confidence(pair, one)))
+            confidence = _confidence(pair, one)
+            if pair.side == "down":
+                pair, found = with_legend(pair, found, one.layout, style)
+            paired.append(Match(number, pair, found, confidence))
         have = {pair.caption for pair in pairs}
         lonely += [found for k, found in enumerate(one.captions) if k not in have]
         orphans += [

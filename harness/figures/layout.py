@@ -34,6 +34,9 @@ MOST_DRAWINGS = 3000
 MOST_BOXED = 100
 """Words in a box of a flow chart."""
 
+MOST_NUMBERS = 3
+"""At the edges of a page: its own number and those of two lines; more are numbers of a chart."""
+
 TOUCHING = 5.0
 """Points between a chart and its title or numbers."""
 
@@ -122,17 +125,22 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {page.number: set() for page in pages}
     for page in pages:
         ends = {id(line) for line in _at_the_ends(page)}
+        digits = sum(_is_number(line) and at_the_edge(line, page) for line in page.lines)
         for number, line in enumerate(page.lines):
             if stamped[_stamp(line)] >= often and sum(map(str.isalpha, line.text)) >= 4:
                 found[page.number].add(number)
             if id(line) not in ends:
                 continue
             repeated = any(len(by_text[key]) >= 2 for key in _marks(line, page))
-            alone = line.text.strip("-–— ").isdigit() and line.size >= 6
+            alone = _is_number(line) and line.size >= 6 and digits <= MOST_NUMBERS
             usual = len(by_place[round(line.box[1]), line.size, line.font]) >= often
             if (repeated or (at_the_edge(line, page) and (alone or usual))) and not touches(line, page.number):
                 found[page.number].add(number)
     return found
+
+
+def _is_number(line: Line) -> bool:
+    return line.text.strip("-–— ").isdigit()
 
 
 def _drawn_on(pages: Sequence[Page]) -> Callable[[Line, int], bool]:

@@ -8,6 +8,7 @@ from harness.figures.boxes import union
 from harness.figures.captions import Found, eligible, going_on, joined_text, parts_of
 from harness.figures.labels import label_at_start, table_at_start
 from harness.figures.layout import Layout, Style
+from harness.figures.pairing import Pair
 from harness.figures.types import Box
 
 __all__ = ["with_legend"]
@@ -22,27 +23,39 @@ LEAST_WORDS = 5
 """Of the first line below: what has fewer is part of the figure."""
 
 
-def with_legend(found: Found, layout: Layout, box: Box, style: Style) -> Found:
-    """Return a caption that stands above its figure (`box`) with the words below it that are not the running text."""
+def with_legend(pair: Pair, found: Found, layout: Layout, style: Style) -> tuple[Pair, Found]:
+    """Return a figure and the caption above it, with the words below it that are neither figure nor running text."""
     if len(found.lines) > LONGEST_TITLE or found.label.bare:
-        return found
+        return pair, found
+    for box in (pair.box, union(atom.box for atom in pair.atoms)):
+        if more := _legend(found, box, layout, style):
+            added = [layout.page.lines[n] for n in more]
+            text = joined_text([*(layout.page.lines[n] for n in found.lines), *added])
+            boxes = (*found.boxes, *parts_of(added))
+            lower = min(pair.box[3], added[0].box[1])
+            return (
+                replace(pair, box=(*pair.box[:3], lower)),
+                replace(found, text=text, lines=(*found.lines, *more), boxes=boxes),
+            )
+    return pair, found
+
+
+def _legend(found: Found, box: Box, layout: Layout, style: Style) -> list[int]:
+    """Numbers of the lines right below a box that are sentences in a type of their own; none where there are none."""
     lines = layout.page.lines
-    span = union([box, *found.boxes])
+    x0, _, x1, _ = union([box, *found.boxes])
     below = [
         n
         for n, line in enumerate(lines)
-        if eligible(layout, n) and line.box[1] > box[3] - 2 and span[0] - 5 < line.box[0] < line.box[2] < span[2] + 5
+        if eligible(layout, n) and line.box[1] > box[3] - 2 and x0 - 5 < line.box[0] and line.box[2] < x1 + 5
     ]
-    below.sort(key=lambda n: (lines[n].box[1], lines[n].box[0]))
     if not below:
-        return found
+        return []
+    below.sort(key=lambda n: (lines[n].box[1], lines[n].box[0]))
     first = lines[below[0]]
     own_type = first.size <= style.size - 0.4 or first.font not in style.fonts
     near = first.box[1] - box[3] < FARTHEST * first.size
-    named = label_at_start(first.text) or table_at_start(first.text)
-    if not (own_type and near) or named or first.words < LEAST_WORDS or layout.roles[below[0]] == "heading":
-        return found
-    more = [below[0], *going_on(layout, below[0], below[1:], style)]
-    added = [lines[n] for n in more]
-    text = joined_text([*(lines[n] for n in found.lines), *added])
-    return replace(found, text=text, lines=(*found.lines, *more), boxes=(*found.boxes, *parts_of(added)))
+    other = label_at_start(first.text) or table_at_start(first.text) or layout.roles[below[0]] == "heading"
+    if not (own_type and near) or other or first.words < LEAST_WORDS:
+        return []
+    return [below[0], *going_on(layout, below[0], below[1:], style)]
