@@ -27,6 +27,7 @@ MODEL = Path(__file__).with_name("ct-model.npz")
 
 CT = re.compile(
     r"\b(?:(?:HR|LD|PET[-/ ])?CT(?:A|PA)?s?|(?i:compute(?:d|ri[sz]ed)\s+tomograph\w*|CAT\s+scans?))\b"
+    r"(?!\s(?i:severity\s)?(?i:scores?|scoring|values?|numbers?|index|ind(?:ic)?es)\b)"
 )
 OTHER = re.compile(
     r"\b(?:x-?\s?rays?|radiograph\w*|CXRs?|roentgenogram\w*|MRI?|magnetic\s+resonance|ultraso\w+|echocardiogra\w+"

@@ -49,9 +49,10 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
         around = grown(figure.box, NEAR)
         near = [word for word in words(figure.page) if overlaps(word[:4], around)]
         panels = panels_of(pixels, figure.box, caption, near)
+        drawn = figure.kind == "vector"
         if seen is not None:
-            seen[figure.image] = tuple(ct_of(pixels, [panel], caption) for panel in panels)
-        has_ct = DRAWN if figure.kind == "vector" else ct_of(pixels, panels, caption)
+            seen[figure.image] = tuple(DRAWN if drawn else ct_of(pixels, [panel], caption) for panel in panels)
+        has_ct = DRAWN if drawn else ct_of(pixels, panels, caption)
         return replace(figure, panels=panels, has_ct=has_ct)
 
     try:
