@@ -1,10 +1,11 @@
 """Papers typeset in the manner of many publishers, with known figures: how far the rules of figures reach.
 
-python docs/studies/typeset.py OUT [LOOK...]   # needs pdflatex, chromium and HARNESS_DATA; writes OUT/*.pdf and OUT/truth.json
-harness figures extract OUT/*.pdf --out OUT/found --quiet; harness figures score OUT/found OUT/truth.json
+python docs/studies/typeset.py OUT [LOOK...]    # needs pdflatex, chromium and HARNESS_DATA
+harness figures extract OUT/*.pdf --out OUT/found && harness figures score OUT/found OUT/truth.json
 
-The words are made up, the slices real (COVID-CT, SARS-CoV-2 CT) and never committed. Where a figure stands is read from
-the PDF that was made: every picture has a size in pixels of its own, every chart a link around it that is then taken out.
+The words are made up, the slices real (COVID-CT, SARS-CoV-2 CT) and never committed. Where a figure stands is read
+from the PDF that was made: every picture has a size in pixels of its own, every chart a link around it that is then
+taken out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import matplotlib as mpl
 import numpy as np
 import pymupdf
 from PIL import Image
-from typeset_looks import LATEX, PAGES, Latex, Web
+from typeset_looks import LATEX, PAGES, WEB, Latex, Web
 
 from harness.figures.composites import composite
 
@@ -87,7 +88,9 @@ def caption_text(random: np.random.Generator, panels: int, long: bool) -> str:
         f"({chr(65 + k)}) The image {random.choice(np.array(WHEN))} shows {random.choice(np.array(FINDINGS))}."
         for k in range(min(panels, 6) if panels > 1 else 0)
     ]
-    more = [sentence(random) for _ in range(int(random.integers(6, 9)) if long else int(random.integers(0, 2)))]
+    more = [
+        sentence(random) for _ in range(int(random.integers(6, 9)) if long else int(random.integers(0, 2)))
+    ]
     return " ".join([title, *letters, *more])
 
 
@@ -157,7 +160,9 @@ def plates_of(folder: Path, seed: int, kinds: str) -> list[Plate]:
         if kind == "v":
             made.append(chart_plate(folder, number, random))
         else:
-            made.append(ct_plate(folder, number, random, pictures, {"p": 4, "q": 2}.get(kind, 1), kind == "l"))
+            made.append(
+                ct_plate(folder, number, random, pictures, {"p": 4, "q": 2}.get(kind, 1), kind == "l")
+            )
     return made
 
 
@@ -174,7 +179,7 @@ def web_page(look: Web, plates: Sequence[Plate], random: np.random.Generator) ->
         body += [f"<p class=cap>{caption_html(look, plate)}</p>" for plate in plates]
     if look.end:
         body += [f"<div class=leaf>{figure}</div>" for figure in figures]
-    title = "<h1>Findings of chest CT in patients with pneumonia: a made-up paper</h1><p class=by>A. Author, B. Writer</p>"
+    title = "<h1>Findings of chest CT in patients with pneumonia</h1><p class=by>A. Author, B. Writer</p>"
     main = f"<main>{title}{''.join(body)}</main>"
     return f"<!doctype html><meta charset=utf-8><style>{PAGES}{look.css}</style>{look.before}{main}"
 
@@ -188,7 +193,9 @@ def caption_html(look: Web, plate: Plate) -> str:
 
 
 def web_figure(look: Web, plate: Plate) -> str:
-    letters = [f"<span class=letter>{chr(65 + k)}</span>" if look.letters else "" for k in range(len(plate.files))]
+    letters = [
+        f"<span class=letter>{chr(65 + k)}</span>" if look.letters else "" for k in range(len(plate.files))
+    ]
     if plate.is_ct:
         shown = "".join(
             f"<div class=part><img src='{path.name}'>{letter}</div>"
@@ -203,16 +210,30 @@ def web_figure(look: Web, plate: Plate) -> str:
     name = look.leaf_label.format(n=plate.number)
     caption = name if look.end == "captions apart" else f"<p class=cap>{caption_html(look, plate)}</p>"
     if look.frame:
-        part = dict.fromkeys("ABCD", "") | {chr(65 + k): f"<img src='{path.name}'>" for k, path in enumerate(plate.files)}
+        part = dict.fromkeys("ABCD", "") | {
+            chr(65 + k): f"<img src='{path.name}'>" for k, path in enumerate(plate.files)
+        }
         title, _, rest = escape(plate.text).partition(". ")
-        part |= {"shown": shown, "caption": caption, "title": f"{title}.", "rest": rest, "n": str(plate.number)}
+        part |= {
+            "shown": shown,
+            "caption": caption,
+            "title": f"{title}.",
+            "rest": rest,
+            "n": str(plate.number),
+        }
         return f"<figure>{look.frame.format_map(part)}</figure>"
     both = (caption, shown) if look.above else (shown, caption)
-    return f"<figure>{both[0]}<div class=text>{both[1]}</div></figure>" if look.beside else f"<figure>{''.join(both)}</figure>"
+    return (
+        f"<figure>{both[0]}<div class=text>{both[1]}</div></figure>"
+        if look.beside
+        else f"<figure>{''.join(both)}</figure>"
+    )
 
 
 def said_by(look: Web, plate: Plate) -> str:
-    html = re.sub(r"<p class=cap>https?:.*", "", caption_html(look, plate))  # the address of the figure is not its caption
+    html = re.sub(
+        r"<p class=cap>https?:.*", "", caption_html(look, plate)
+    )  # the address of the figure is not its caption
     return " ".join(re.sub(r"<[^>]+>", " ", html).replace("&gt;", ">").split())
 
 
@@ -220,13 +241,18 @@ def tex_page(look: Latex, plates: Sequence[Plate], random: np.random.Generator) 
     """The LaTeX of a paper."""
     body = [paragraph(random), paragraph(random)]
     for plate in plates:
-        body += [paragraph(random, f"{look.cite}~\\ref{{f{plate.number}}}"), "" if look.end else tex_figure(look, plate)]
+        body += [
+            paragraph(random, f"{look.cite}~\\ref{{f{plate.number}}}"),
+            "" if look.end else tex_figure(look, plate),
+        ]
         body += [paragraph(random, least=6) for _ in range(look.between)]
     if look.legends:
         body += [r"\section*{Figure legends}", *(said_in_tex(look, plate) for plate in plates)]
     if look.end:
         body += [r"\clearpage", *(tex_figure(look, plate) + look.end for plate in plates)]
-    return look.frame.replace("BODY", "\n\n".join(body)).replace("GRAPHICS", r"\usepackage{graphicx}\usepackage[hidelinks]{hyperref}")
+    return look.frame.replace("BODY", "\n\n".join(body)).replace(
+        "GRAPHICS", r"\usepackage{graphicx}\usepackage[hidelinks]{hyperref}"
+    )
 
 
 def said_in_tex(look: Latex, plate: Plate) -> str:
@@ -237,15 +263,20 @@ def tex_figure(look: Latex, plate: Plate) -> str:
     wide = look.part if len(plate.files) > 1 else look.wide
     if plate.is_ct:
         shown = look.joined.join(
-            look.panel.replace("PICTURE", rf"\includegraphics[width={wide}]{{{path.name}}}") for path in plate.files
+            look.panel.replace("PICTURE", rf"\includegraphics[width={wide}]{{{path.name}}}")
+            for path in plate.files
         )
     else:
         shown = rf"\href{{http://truth/{plate.number}}}{{\includegraphics[width={look.wide}]{{{plate.files[0].name}.pdf}}}}"
     text = plate.text.replace("%", r"\%").replace(">", "$>$")
-    return look.figure.replace("PICTURES", shown).replace("CAPTION", text).replace("NUMBER", str(plate.number))
+    return (
+        look.figure.replace("PICTURES", shown).replace("CAPTION", text).replace("NUMBER", str(plate.number))
+    )
 
 
-def typeset(folder: Path, name: str, plates: Sequence[Plate], random: np.random.Generator) -> tuple[Path, list[str]]:
+def typeset(
+    folder: Path, name: str, plates: Sequence[Plate], random: np.random.Generator
+) -> tuple[Path, list[str]]:
     """Typeset one paper; return its PDF and the captions as they are printed."""
     look = LATEX.get(name) or WEB[name]
     if isinstance(look, Latex):
@@ -255,7 +286,13 @@ def typeset(folder: Path, name: str, plates: Sequence[Plate], random: np.random.
             subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
         return folder / "paper.pdf", [f"{look.label.format(n=plate.number)} {plate.text}" for plate in plates]
     (folder / "paper.html").write_text(web_page(look, plates, random))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", "--print-to-pdf=paper.pdf"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-pdf-header-footer",
+        "--print-to-pdf=paper.pdf",
+    ]
     subprocess.run(["chromium", *options, "paper.html"], cwd=folder, capture_output=True, check=True)
     return folder / "paper.pdf", [said_by(look, plate) for plate in plates]
 
@@ -294,7 +331,10 @@ def truth_of(plate: Plate, caption: str, look: Any) -> dict[str, Any]:
     for part, (_, x0, y0, x1, y1) in plate.found if plate.is_ct else ():
         width, height = plate.sizes[part]
         across, down = (x1 - x0) / width, (y1 - y0) / height
-        panels += [[x0 + a * across, y0 + b * down, x0 + c * across, y0 + d * down] for a, b, c, d in plate.panels[part]]
+        panels += [
+            [x0 + a * across, y0 + b * down, x0 + c * across, y0 + d * down]
+            for a, b, c, d in plate.panels[part]
+        ]
     return {
         "label": caption.split(" ")[0],
         "number": None if getattr(look, "unnumbered", False) else plate.number,
@@ -321,13 +361,7 @@ def scanned(document: Any) -> Any:
     return made
 
 
-WEB: dict[str, Web] = {}
-
-
 def main(out: Path, names: Sequence[str]) -> None:
-    from typeset_looks import WEB as looks
-
-    WEB.update(looks)
     truth = out / "truth.json"
     known = json.loads(truth.read_text())["documents"] if names and truth.exists() else []
     documents = [one for one in known if Path(one["file"]).stem not in names]

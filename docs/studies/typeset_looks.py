@@ -1,5 +1,7 @@
 """The looks of papers for `typeset.py`: as LaTeX classes set them, and in HTML after publishers' pages, from memory."""
 
+# ruff: noqa: E501 (a style sheet is one string)
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -61,9 +63,7 @@ def _article(options: str, packages: str = "", body: str = "BODY") -> str:
 
 
 def _class(name: str, options: str, front: str, packages: str = "", begin: str = r"\maketitle") -> str:
-    return (
-        rf"\documentclass[{options}]{{{name}}}GRAPHICS{packages}\begin{{document}}{front}{begin} BODY\end{{document}}"
-    )
+    return rf"\documentclass[{options}]{{{name}}}GRAPHICS{packages}\begin{{document}}{front}{begin} BODY\end{{document}}"
 
 
 _STAR = r"\begin{figure*}[t]\centering PICTURES\caption{CAPTION}\label{fNUMBER}\end{figure*}"
@@ -80,10 +80,16 @@ _APART = (
 
 LATEX: dict[str, Latex] = {
     "elsarticle-1p": Latex(_class("elsarticle", "1p", _ELSEVIER, begin=""), "Figure {n}:"),
-    "elsarticle-3p": Latex(_class("elsarticle", "3p,times", _ELSEVIER, begin=""), "Figure {n}:", kinds="clpv"),
+    "elsarticle-3p": Latex(
+        _class("elsarticle", "3p,times", _ELSEVIER, begin=""), "Figure {n}:", kinds="clpv"
+    ),
     "elsarticle-5p": Latex(_class("elsarticle", "5p,times,twocolumn", _ELSEVIER, begin=""), "Figure {n}:"),
     "elsarticle-5p-wide": Latex(
-        _class("elsarticle", "5p,times,twocolumn", _ELSEVIER, begin=""), "Figure {n}:", _STAR, "pcvl", between=4
+        _class("elsarticle", "5p,times,twocolumn", _ELSEVIER, begin=""),
+        "Figure {n}:",
+        _STAR,
+        "pcvl",
+        between=4,
     ),
     "ieee": Latex(_class("IEEEtran", "journal", _PLAIN_FRONT), "Fig. {n}.", kinds="cvlc", between=3),
     "ieee-subfig": Latex(
@@ -97,7 +103,11 @@ LATEX: dict[str, Latex] = {
         between=4,
     ),
     "revtex": Latex(
-        _class("revtex4-2", "aps,prl,reprint", r"\title{Findings of chest CT}\author{A. Author}\affiliation{Here}"),
+        _class(
+            "revtex4-2",
+            "aps,prl,reprint",
+            r"\title{Findings of chest CT}\author{A. Author}\affiliation{Here}",
+        ),
         "FIG. {n}.",
         kinds="cvlp",
         cite="FIG.",
@@ -114,12 +124,21 @@ LATEX: dict[str, Latex] = {
         wide=r"0.8\linewidth",
     ),
     "acm": Latex(
-        _class("acmart", "sigconf", r"\title{Findings of chest CT}\author{A. Author}\affiliation{\institution{H}\country{I}}"),
+        _class(
+            "acmart",
+            "sigconf",
+            r"\title{Findings of chest CT}\author{A. Author}\affiliation{\institution{H}\country{I}}",
+        ),
         "Figure {n}:",
         between=3,
     ),
     "aastex": Latex(
-        _class("aastex631", "twocolumn", r"\title{Findings of chest CT}\author{A. Author}\affiliation{Here}", begin=""),
+        _class(
+            "aastex631",
+            "twocolumn",
+            r"\title{Findings of chest CT}\author{A. Author}\affiliation{Here}",
+            begin="",
+        ),
         "Figure {n}.",
         kinds="cvlp",
         between=4,
@@ -132,7 +151,9 @@ LATEX: dict[str, Latex] = {
         between=4,
     ),
     "cas": Latex(
-        _class("cas-dc", "", r"\title{Findings of chest CT}\author{A. Author}\affiliation{organization={Here}}"),
+        _class(
+            "cas-dc", "", r"\title{Findings of chest CT}\author{A. Author}\affiliation{organization={Here}}"
+        ),
         "Figure {n}:",
         between=4,
     ),
@@ -168,7 +189,10 @@ LATEX: dict[str, Latex] = {
         between=3,
     ),
     "sidecap": Latex(
-        _article("10pt,a4paper", r"\usepackage[rightcaption]{sidecap}\usepackage[font=small,labelfont=bf,labelsep=period]{caption}"),
+        _article(
+            "10pt,a4paper",
+            r"\usepackage[rightcaption]{sidecap}\usepackage[font=small,labelfont=bf,labelsep=period]{caption}",
+        ),
         "Figure {n}.",
         r"\begin{SCfigure}[0.6][tb]\centering PICTURES\caption{CAPTION}\label{fNUMBER}\end{SCfigure}",
         "cvcl",
@@ -229,7 +253,9 @@ _BANNER = (
 _RUNNING = "@page { @top-left { content: '%s'; font: 7pt 'Liberation Sans' } @bottom-right { content: counter(page); font: 8pt 'Liberation Sans' } } "
 
 WEB: dict[str, Web] = {
-    "elsevier": Web(_TWO + _RUNNING % "A. Author et al. / Journal of Imaging 12 (2020) 100-110", "Fig. {n}. {text}"),
+    "elsevier": Web(
+        _TWO + _RUNNING % "A. Author et al. / Journal of Imaging 12 (2020) 100-110", "Fig. {n}. {text}"
+    ),
     "springer": Web(_TWO + _RUNNING % "Author et al. Insights Imaging (2020) 11:1", "<b>Fig. {n}</b> {text}"),
     "springer-wide": Web(_TWO + _SPAN, "<b>Fig. {n}</b>&ensp;{text}", between=3),
     "bmc": Web(
@@ -238,11 +264,14 @@ WEB: dict[str, Web] = {
         between=3,
     ),
     "mdpi": Web(
-        _RUNNING % "Diagnostics 2020, 10, 100" + "main { margin-left: 42mm } figure { margin-left: 0 } body { font-size: 10pt }",
+        _RUNNING % "Diagnostics 2020, 10, 100"
+        + "main { margin-left: 42mm } figure { margin-left: 0 } body { font-size: 10pt }",
         "<b>Figure {n}.</b> {text}",
         cite="Figure",
     ),
-    "mdpi-wide": Web("main { margin-left: 42mm } figure { margin-left: -42mm }", "<b>Figure {n}.</b> {text}", cite="Figure"),
+    "mdpi-wide": Web(
+        "main { margin-left: 42mm } figure { margin-left: -42mm }", "<b>Figure {n}.</b> {text}", cite="Figure"
+    ),
     "frontiers": Web(
         _TWO + _SPAN + _SANS + "figure { border: 0.6pt solid #999; padding: 5pt }",
         "<b>FIGURE {n} |</b> {text}",
@@ -255,11 +284,18 @@ WEB: dict[str, Web] = {
         cite="Fig",
     ),
     "wiley": Web(_TWO + _SANS, "<b style='color:#06a'>FIGURE {n}</b>&emsp;{text}", cite="Figure"),
-    "hindawi": Web(_TWO + _SPAN, "<span style='font-variant:small-caps'>Figure {n}</span>: {text}", cite="Figure", between=3),
+    "hindawi": Web(
+        _TWO + _SPAN,
+        "<span style='font-variant:small-caps'>Figure {n}</span>: {text}",
+        cite="Figure",
+        between=3,
+    ),
     "jmir": Web("body { font-size: 10pt }", "<b>Figure {n}.</b> {text}", cite="Figure", above=True),
     "jmir-sans": Web(_SANS, "<b>Figure {n}.</b> {text}", "cclv", cite="Figure", above=True),
     "lancet": Web(
-        _TWO + _SANS + ".cap { font-size: 7.5pt }", "<b><i>Figure {n}</i>: {title}</b><br>{rest}", cite="figure"
+        _TWO + _SANS + ".cap { font-size: 7.5pt }",
+        "<b><i>Figure {n}</i>: {title}</b><br>{rest}",
+        cite="figure",
     ),
     "lancet-single": Web(
         _TWO + ".cap { font: 7.5pt 'Liberation Sans' }", "<b><i>Figure</i>: {text}</b>", "p", unnumbered=True
@@ -283,10 +319,14 @@ WEB: dict[str, Web] = {
         cite="Figure",
     ),
     "rsna": Web(
-        _TWO + ".cap b { color: #06c } .cap { font: 7.5pt 'Liberation Sans' }", "<b>Figure {n}:</b> {text}", cite="Figure"
+        _TWO + ".cap b { color: #06c } .cap { font: 7.5pt 'Liberation Sans' }",
+        "<b>Figure {n}:</b> {text}",
+        cite="Figure",
     ),
     "label-box": Web(
-        _TWO + ".cap b { background: #036; color: white; padding: 1pt 4pt }", "<b>Figure {n}</b> {text}", cite="Figure"
+        _TWO + ".cap b { background: #036; color: white; padding: 1pt 4pt }",
+        "<b>Figure {n}</b> {text}",
+        cite="Figure",
     ),
     "medrxiv": Web(
         ".banner { position: fixed; top: 0; font: 6pt 'Liberation Sans' } body { font: 11pt/2 'Liberation Serif' }"
@@ -320,7 +360,11 @@ WEB: dict[str, Web] = {
     "chinese": Web(_TWO + ".cap { text-align: center }", "Figure {n} {text}", cite="Figure"),
     "bold-all": Web(_TWO + ".cap { font: bold 8pt 'Liberation Sans' }", "Figure {n}. {text}", cite="Figure"),
     "same-type": Web(_TWO + ".cap { font-size: 9.5pt }", "Fig. {n}. {text}"),
-    "italic": Web(".cap { font-style: italic; font-size: 9.5pt; text-align: center }", "Figure {n}: {text}", cite="Figure"),
+    "italic": Web(
+        ".cap { font-style: italic; font-size: 9.5pt; text-align: center }",
+        "Figure {n}: {text}",
+        cite="Figure",
+    ),
     "tinted": Web(
         _TWO + _SPAN + ".cap { background: #e8eef5; padding: 4pt } figure { border: 1pt solid #89a }",
         "<b>Figure {n}</b> {title}.<br>{rest}",
@@ -335,10 +379,18 @@ WEB: dict[str, Web] = {
         letters=True,
     ),
     "narrow": Web(_TWO + _SPAN + ".shown { width: 60%; margin: auto }", "<b>Fig. {n}.</b> {text}", between=3),
-    "three-columns": Web("main { column-count: 3; column-gap: 5mm } h1, .by { column-span: all } body { font-size: 8.5pt } .cap { font-size: 7pt }", "<b>Figure {n}.</b> {text}", "cvqcl", cite="Figure"),
+    "three-columns": Web(
+        "main { column-count: 3; column-gap: 5mm } h1, .by { column-span: all } body { font-size: 8.5pt } .cap { font-size: 7pt }",
+        "<b>Figure {n}.</b> {text}",
+        "cvqcl",
+        cite="Figure",
+    ),
     "scan": Web(_TWO, "<b>Figure {n}.</b> {text}", "cvcp", cite="Figure", scan=True),
     "caption-columns": Web(
-        _TWO + _SPAN + ".cap { column-count: 2; column-gap: 6mm }", "<b>Fig. {n}</b> {text}", between=3, kinds="lvlp"
+        _TWO + _SPAN + ".cap { column-count: 2; column-gap: 6mm }",
+        "<b>Fig. {n}</b> {text}",
+        between=3,
+        kinds="lvlp",
     ),
     "see-next-page": Web(
         _TWO + _SPAN + ".over { break-after: page } .shown { max-height: 190mm; overflow: hidden }",
@@ -365,7 +417,9 @@ WEB: dict[str, Web] = {
         "<div>{C}<p class=sub>(<b>c</b>)</p></div><div>{D}<p class=sub>(<b>d</b>)</p></div></div>{caption}",
     ),
     "overlaid": Web(
-        _TWO + _SPAN + ".n4 { gap: 2pt } .over { position: relative } .over b { position: absolute; left: 4pt; top: 3pt; color: white;"
+        _TWO
+        + _SPAN
+        + ".n4 { gap: 2pt } .over { position: relative } .over b { position: absolute; left: 4pt; top: 3pt; color: white;"
         "font: bold 11pt 'Liberation Sans' } .over svg { position: absolute; left: 40%; top: 40%; width: 12% } .over img { height: 60mm }",
         "<b>Figure {n}.</b> {text}",
         "ppp",
@@ -396,7 +450,9 @@ WEB: dict[str, Web] = {
         cropped=True,
     ),
     "table-of-images": Web(
-        _TWO + _SPAN + "table { border-collapse: collapse; width: 100% } td { border: 0.5pt solid black; padding: 3pt; "
+        _TWO
+        + _SPAN
+        + "table { border-collapse: collapse; width: 100% } td { border: 0.5pt solid black; padding: 3pt; "
         "text-align: center; font: 8pt 'Liberation Sans' }",
         "<b>Fig. {n}.</b> {text}",
         "pp",
@@ -433,11 +489,19 @@ WEB: dict[str, Web] = {
         leaf_label="<p>Figure {n}</p>",
         between=1,
     ),
-    "label-line": Web(
-        _TWO + _SANS, "<b>Figure {n}</b><br>{text}", cite="Figure", kinds="cvpl"
+    "label-line": Web(_TWO + _SANS, "<b>Figure {n}</b><br>{text}", cite="Figure", kinds="cvpl"),
+    "supplement": Web(
+        "", "<b>Supplementary Figure S{n}.</b> {text}", "cvcp", cite="Figure S", between=0, supplementary=True
     ),
-    "supplement": Web("", "<b>Supplementary Figure S{n}.</b> {text}", "cvcp", cite="Figure S", between=0, supplementary=True),
-    "efigure": Web("", "<b>eFigure {n}. {title}.</b><br>{rest}", "cvcp", cite="eFigure", between=0, supplementary=True, above=True),
+    "efigure": Web(
+        "",
+        "<b>eFigure {n}. {title}.</b><br>{rest}",
+        "cvcp",
+        cite="eFigure",
+        between=0,
+        supplementary=True,
+        above=True,
+    ),
     "cont": Web(
         "main { margin-left: 30mm } .over { break-after: page }",
         "<b>Figure {n}.</b> {text}",
@@ -452,9 +516,13 @@ WEB: dict[str, Web] = {
         before="<p style='text-indent:0'><img style='width:30mm;float:left' src='../logo.png'></p>",
     ),
     "box-text": Web(
-        _TWO + "figure { border-top: 2pt solid #246; border-bottom: 1pt solid #246; padding: 4pt 0 } .cap { font: 7.5pt/1.3 'Liberation Sans' }",
+        _TWO
+        + "figure { border-top: 2pt solid #246; border-bottom: 1pt solid #246; padding: 4pt 0 } .cap { font: 7.5pt/1.3 'Liberation Sans' }",
         "<b style='color:#246'>Figure {n}</b> | {text}",
         cite="Figure",
     ),
-    "no-space": Web(_TWO + ".cap { margin: 0; font: 7pt/1.1 'Liberation Sans' } figure { margin: 2pt 0 }", "Fig. {n}: {text}"),
+    "no-space": Web(
+        _TWO + ".cap { margin: 0; font: 7pt/1.1 'Liberation Sans' } figure { margin: 2pt 0 }",
+        "Fig. {n}: {text}",
+    ),
 }

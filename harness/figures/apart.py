@@ -82,7 +82,7 @@ def joined_apart(
 
 
 def _full_texts(paired: Sequence[Match], lonely: Sequence[Found]) -> tuple[list[Match], list[Found]]:
-    """Give figures whose page holds no more than their name the caption that stands elsewhere, alone or at another part."""
+    """Give figures whose page holds no more than their name the caption that stands elsewhere."""
     rest = list(lonely)
     matches = []
     for match in paired:

@@ -179,7 +179,9 @@ def going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style
             width(line.box), right - left
         ):
             continue
-        spaced = 1.2 * style.pitch * min(1.0, line.size / style.size)  # as wide as the text's lines for its type
+        spaced = (
+            1.2 * style.pitch * min(1.0, line.size / style.size)
+        )  # as wide as the text's lines for its type
         most = 1.3 * pitch if pitch else max(1.75 * line.size, spaced)
         if (
             step > most

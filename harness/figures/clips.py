@@ -51,7 +51,7 @@ def _device_class() -> Any:
     """The class of devices that keep count of clips; made once pymupdf is there."""
     from pymupdf import mupdf
 
-    class Device(mupdf.FzDevice2):  # type: ignore[misc]
+    class Device(mupdf.FzDevice2):
         def __init__(self) -> None:
             super().__init__()
             self.clips: list[Box | None] = []

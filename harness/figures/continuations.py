@@ -69,9 +69,7 @@ def _at_the_foot(found: Found, layout: Layout) -> bool:
     return low and not any(one[1] > box[3] - 1 and across(one, box, 0) > 0 for one in below)
 
 
-def _beginning(
-    layout: Layout, numbers: Sequence[int], like: Line, style: Style, own_type: bool
-) -> list[int]:
+def _beginning(layout: Layout, numbers: Sequence[int], like: Line, style: Style, own_type: bool) -> list[int]:
     """The lines at the top of a column or page when they are in a caption's type, else none."""
     if not numbers:
         return []

@@ -51,7 +51,9 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
         panels = panels_of(pixels, figure.box, caption, near)
         drawn = figure.kind == "vector"
         if seen is not None:
-            seen[figure.image] = tuple(DRAWN if drawn else ct_of(pixels, [panel], caption) for panel in panels)
+            seen[figure.image] = tuple(
+                DRAWN if drawn else ct_of(pixels, [panel], caption) for panel in panels
+            )
         has_ct = DRAWN if drawn else ct_of(pixels, panels, caption)
         return replace(figure, panels=panels, has_ct=has_ct)
 

@@ -13,7 +13,8 @@ MOST_IN_RANGE = 40
 
 _EXTRA = r"supplementa(?:ry|l)|suppl?\.?|supporting(?:\s+information)?|extended\s+data|additional|appendix|online|web"
 _WORD = (
-    r"figures?|figs?\b\.?|fıg\.?|ﬁgures?|ﬁgs?\b\.?|scheme|plate|chart|figur[ae]?|abbildung|abb\.|рис\.|рисунок|图|圖|図|그림"
+    r"figures?|figs?\b\.?|fıg\.?|ﬁgures?|ﬁgs?\b\.?|scheme|plate|chart"
+    r"|figur[ae]?|abbildung|abb\.|рис\.|рисунок|图|圖|図|그림"
 )
 _NUMBER = (
     r"(?:(?:(?<![A-Za-z])[A-Z]{1,2}|S)[\s.\-–]?)?\d{1,3}(?:[.\-–]\d{1,2})?(?![\d%])|[IVX]{1,5}(?![A-Za-z])"
@@ -23,7 +24,8 @@ _PANELS = rf"(?P<panels>\s*\(?{_LETTER}(?:\s*(?:,|and|&|[–-])+\s*{_LETTER})*\)
 """'Fig. 2 A, B.' is the name of one figure; 'Fig. 2 A 61-year-old man' has no letter."""
 
 _CONTINUED = (
-    r"(?P<continued>[\s.:,]*[(\[]\s*cont[a-z'’.]{0,8}\s*[)\]]|[\s.:,]*cont(?:inued|['’]?d|\.)(?=\s*(?:[.:|—│∣]|$)))?"
+    r"(?P<continued>[\s.:,]*[(\[]\s*cont[a-z'’.]{0,8}\s*[)\]]"
+    r"|[\s.:,]*cont(?:inued|['’]?d|\.)(?=\s*(?:[.:|—│∣]|$)))?"
 )
 """On the second page of a figure: 'Figure 3 (continued).'"""
 

@@ -134,7 +134,9 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
             repeated = any(len(by_text[key]) >= 2 for key in _marks(line, page))
             alone = _is_number(line) and line.size >= 6 and digits <= MOST_NUMBERS
             usual = len(by_place[round(line.box[1]), line.size, line.font]) >= often
-            if (repeated or (at_the_edge(line, page) and (alone or usual))) and not touches(line, page.number):
+            if (repeated or (at_the_edge(line, page) and (alone or usual))) and not touches(
+                line, page.number
+            ):
                 found[page.number].add(number)
     return found
 
@@ -215,7 +217,8 @@ def _in_chart(lines: Sequence[Line], page: Page) -> bool:
     frame = min(frames, key=area)
     near = (box for box in page.drawings if overlaps(box, grown(frame, 3.0)) and not _is_long_rule(box))
     return any(
-        share_inside(frame, grown(box, 2.0)) < 0.9 and share_inside(box, grown(frame, 3.0)) < 0.7 for box in near
+        share_inside(frame, grown(box, 2.0)) < 0.9 and share_inside(box, grown(frame, 3.0)) < 0.7
+        for box in near
     )
 
 
@@ -226,7 +229,9 @@ def _with_headings(layout: Layout, style: Style, everywhere: Counter[int]) -> La
     pictures = [image.box for image in page.images if area(image.box) > 0.02 * area(page.box)]
     for number, line in enumerate(page.lines):
         if roles[number] == "other" and _is_heading(line, style, edges):
-            inside = any(share_inside(line.box, box) > 0.8 for box in pictures if area(box) < 0.8 * area(page.box))
+            inside = any(
+                share_inside(line.box, box) > 0.8 for box in pictures if area(box) < 0.8 * area(page.box)
+            )
             if not inside:
                 roles[number] = "heading"
     return Layout(page, tuple(roles), layout.runs)

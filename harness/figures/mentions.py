@@ -32,7 +32,8 @@ def paragraphs_of(layouts: Sequence[Layout], captions: dict[int, set[int]], styl
             lines = [
                 layout.page.lines[n]
                 for n in run
-                if n not in taken and (layout.roles[n] == "prose" or _short_paragraph(layout.page.lines[n], style))
+                if n not in taken
+                and (layout.roles[n] == "prose" or _short_paragraph(layout.page.lines[n], style))
             ]
             for paragraph in _split(lines, style):
                 text = joined_text(paragraph)

@@ -28,7 +28,9 @@ MOST_OPERATIONS = 1_000_000
 MOST_DRAWN = 30_000_000
 """Points that a page's paths are long and high, together: drawing 300 000 lines across a page took four minutes."""
 
-LIGATURES = {chr(code + k): text for code in (0x0B, 0x1B) for k, text in enumerate(("ff", "fi", "fl", "ffi", "ffl"))}
+LIGATURES = {
+    chr(code + k): text for code in (0x0B, 0x1B) for k, text in enumerate(("ff", "fi", "fl", "ffi", "ffl"))
+}
 """Old TeX fonts say no more of these letters than their places in the font."""
 
 SENTENCES = 20

@@ -108,7 +108,9 @@ def _outside(situation: Situation, boxes: Sequence[Box], caption: int, bottom: b
     if not column:
         return frozenset()
     return frozenset(
-        atom for atom in situation.atoms if not low - SMALLEST < (atom.box[1] + atom.box[3]) / 2 < high + SMALLEST
+        atom
+        for atom in situation.atoms
+        if not low - SMALLEST < (atom.box[1] + atom.box[3]) / 2 < high + SMALLEST
     )
 
 

@@ -92,7 +92,9 @@ def test_a_caption_with_the_wide_lines_of_a_manuscript_is_whole(tmp_path: Path) 
 
 def test_a_narrow_gutter_is_not_crossed(tmp_path: Path) -> None:
     paper = Paper()
-    for number, line in enumerate(["Figure 1: Chest CT of a man who had fever and a", TEXT[:48], "on that day."]):
+    for number, line in enumerate(
+        ["Figure 1: Chest CT of a man who had fever and a", TEXT[:48], "on that day."]
+    ):
         paper.words(50, 60 + 12 * number, line, 10)
     paper.image((50, 110, 243, 220), coloured())
     for number in range(30):
@@ -103,7 +105,11 @@ def test_a_narrow_gutter_is_not_crossed(tmp_path: Path) -> None:
 
 
 def test_the_words_below_a_figure_belong_to_the_title_above_it(tmp_path: Path) -> None:
-    paper = Paper().words(50, 60, "Figure 1. Chest CT of a patient", 9, "hebo").image((50, 70, 450, 240), coloured())
+    paper = (
+        Paper()
+        .words(50, 60, "Figure 1. Chest CT of a patient", 9, "hebo")
+        .image((50, 70, 450, 240), coloured())
+    )
     paper.words(50, 254, TEXT, 8, "helv").text((50, 290, 450, 640))
     (figure,) = read(paper, tmp_path).figures
     assert said(figure) == f"Figure 1. Chest CT of a patient {TEXT}"
@@ -126,13 +132,18 @@ def test_each_page_of_a_figure_that_goes_on_has_its_part(tmp_path: Path) -> None
     paper.next_page().image((50, 60, 450, 400), picture()).caption(50, 420, "Figure 1 (continued).", "Day 9.")
     paper.text((50, 460, 450, 640))
     figures = read(paper, tmp_path).figures
-    assert [(figure.page, figure.caption and figure.caption.number) for figure in figures] == [(1, "1"), (2, "1")]
+    assert [(figure.page, figure.caption and figure.caption.number) for figure in figures] == [
+        (1, "1"),
+        (2, "1"),
+    ]
 
 
 def test_a_caption_in_the_texts_own_type_goes_on_over_the_page(tmp_path: Path) -> None:
     paper = Paper().words(50, 60, "All of this was seen. It is the end of the paragraph here.", 10)
     paper.image((50, 400, 450, 610), coloured())
-    paper.words(50, 630, "Figure 1. " + SENTENCE[:74], 10).words(50, 642, SENTENCE[:84].strip(), 10).next_page()
+    paper.words(50, 630, "Figure 1. " + SENTENCE[:74], 10).words(
+        50, 642, SENTENCE[:84].strip(), 10
+    ).next_page()
     paper.words(50, 60, "and this is the last of the caption.", 10).text((50, 90, 450, 640))
     (figure,) = read(paper, tmp_path).figures
     assert said(figure).endswith("and this is the last of the caption.")
@@ -145,7 +156,9 @@ def test_a_watermark_is_no_part_of_a_caption(tmp_path: Path) -> None:
             paper.next_page()
         paper.words(80, 268, "ACCEPTED MANUSCRIPT", 14, "hebo")
         if page == 1:
-            paper.image((50, 60, 450, 240), coloured()).caption(50, 258, "Figure 1.", TEXT + " " + TEXT, wide=300)
+            paper.image((50, 60, 450, 240), coloured()).caption(
+                50, 258, "Figure 1.", TEXT + " " + TEXT, wide=300
+            )
         paper.text((50, 320, 450, 640))
     (figure,) = read(paper, tmp_path).figures
     assert said(figure) == f"Figure 1. {TEXT} {TEXT}"
@@ -178,10 +191,14 @@ def test_sentences_in_the_boxes_of_a_flow_chart_belong_to_it(tmp_path: Path) -> 
     for y in (170, 230):
         paper.page.draw_rect((50, y, 450, y + 38), color=(0, 0, 0))
         for row in range(3):
-            paper.words(55, y + 12 + 10 * row, "Patients with suspected pneumonia who had a chest CT in the year 2020")
+            paper.words(
+                55, y + 12 + 10 * row, "Patients with suspected pneumonia who had a chest CT in the year 2020"
+            )
         paper.page.draw_line((250, y + 38), (250, y + 60))
     paper.page.draw_rect((50, 290, 450, 310), color=(0, 0, 0))
-    paper.words(55, 303, "Patients in the study").words(50, 326, "Figure 1. Flow chart of the study", 8, "tibi")
+    paper.words(55, 303, "Patients in the study").words(
+        50, 326, "Figure 1. Flow chart of the study", 8, "tibi"
+    )
     (figure,) = read(paper.text((50, 350, 450, 640)), tmp_path).figures
     assert iou(figure.box, (50, 170, 450, 310)) > 0.95
 
@@ -208,7 +225,9 @@ def test_the_title_and_numbers_of_a_chart_at_the_top_of_a_page_belong_to_it(tmp_
             paper.next_page()
         top = 40 + 5 * page
         for x in (60, 260):
-            paper.chart((x, top, x + 180, top + 150)).words(x + 40, top + 3, "Empirical and fitted", 9, "hebo")
+            paper.chart((x, top, x + 180, top + 150)).words(
+                x + 40, top + 3, "Empirical and fitted", 9, "hebo"
+            )
             paper.words(x + 10, top + 11, "50", 8, "helv")
         paper.caption(60, top + 170, f"Figure {page + 1}.", TEXT).text((60, top + 200, 440, 640))
     figures = read(paper, tmp_path).figures
