@@ -419,7 +419,7 @@ WEB: dict[str, Web] = {
     "overlaid": Web(
         _TWO
         + _SPAN
-        + ".n4 { gap: 2pt } .over { position: relative } .over b { position: absolute; left: 4pt; top: 3pt; color: white;"
+        + ".n4 { gap: 2pt; break-inside: avoid } .over { position: relative } .over b { position: absolute; left: 4pt; top: 3pt; color: white;"
         "font: bold 11pt 'Liberation Sans' } .over svg { position: absolute; left: 40%; top: 40%; width: 12% } .over img { height: 60mm }",
         "<b>Figure {n}.</b> {text}",
         "ppp",
@@ -431,7 +431,7 @@ WEB: dict[str, Web] = {
             for k in "ABCD"
         )
         + "</div>{caption}",
-        between=3,
+        between=1,
     ),
     "cropped": Web(
         _TWO + ".n4 { gap: 3pt } .over { height: 42mm } .over img { height: 100%; object-fit: cover }",

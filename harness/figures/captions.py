@@ -185,7 +185,7 @@ def going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style
         most = 1.3 * pitch if pitch else max(1.75 * line.size, spaced)
         if (
             step > most
-            or not _alike(line, lines[taken[0]] if taken else last, 0.6)
+            or not _alike(line, lines[taken[0]] if taken else last, 0.65)
             or _new_text(layout, n, last, first, taken, (left, right))
         ):
             break
@@ -217,6 +217,10 @@ def _alike(line: Line, other: Line, tolerance: float) -> bool:
     return abs(line.size - other.size) <= tolerance
 
 
+_ADDRESS = re.compile(r"\s*(?:https?://|(?:https?://)?doi\b[.:]?)\s*\S+\s*", re.IGNORECASE)
+"""An address of the figure by itself, below its caption."""
+
+
 def _new_text(
     layout: Layout, n: int, last: Line, first: int, taken: Sequence[int], span: tuple[float, float]
 ) -> bool:
@@ -225,7 +229,7 @@ def _new_text(
     line = lines[n]
     if (label_at_start(line.text) is not None and _opens(layout, n)) or table_at_start(line.text):
         return True
-    if layout.roles[n] == "heading" and not lines[first].bold:
+    if (layout.roles[n] == "heading" and not lines[first].bold) or _ADDRESS.fullmatch(line.text):
         return True
     body = lines[taken[0]] if taken else None
     short = last.box[2] < span[1] - 0.12 * (span[1] - span[0])

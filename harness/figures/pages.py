@@ -181,6 +181,9 @@ def _upright(page: Page, turns: int) -> Page:
 
 
 def _transformed(box: Any, matrix: Any) -> Box:
+    if matrix.a == 1 and matrix.b == matrix.e == matrix.f == 0:
+        x0, y0, x1, y1 = box
+        return x0, y0, x1, y1
     import pymupdf
 
     rect = pymupdf.Rect(box) * matrix

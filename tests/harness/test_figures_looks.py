@@ -149,6 +149,13 @@ def test_a_caption_in_the_texts_own_type_goes_on_over_the_page(tmp_path: Path) -
     assert said(figure).endswith("and this is the last of the caption.")
 
 
+def test_an_address_below_a_caption_is_no_part_of_it(tmp_path: Path) -> None:
+    paper = Paper().image((50, 60, 450, 240), coloured()).caption(50, 258, "Fig 1.", TEXT, wide=400)
+    paper.words(50, 268, "https://doi.org/10.1234/journal.0230000.g001", 8).text((50, 300, 450, 640))
+    (figure,) = read(paper, tmp_path).figures
+    assert said(figure) == f"Fig 1. {TEXT}"
+
+
 def test_a_watermark_is_no_part_of_a_caption(tmp_path: Path) -> None:
     paper = Paper()
     for page in range(4):
