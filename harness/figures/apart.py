@@ -82,17 +82,19 @@ def joined_apart(
 
 
 def _full_texts(paired: Sequence[Match], lonely: Sequence[Found]) -> tuple[list[Match], list[Found]]:
+    """Give figures whose page holds no more than their name the caption that stands elsewhere."""
     rest = list(lonely)
     matches = []
     for match in paired:
         caption = match.caption
         if caption is not None and caption.label.bare:
+            others = [*rest, *(one.caption for one in paired if one.caption and not one.caption.label.bare)]
             fuller = [
-                one for one in rest if one.key == caption.key and len(one.text) > len(caption.text) + 10
+                one for one in others if one.key == caption.key and len(one.text) > len(caption.text) + 10
             ]
             if fuller:
                 full = max(fuller, key=lambda one: len(one.text))
-                rest.remove(full)
+                rest = [one for one in rest if one is not full]
                 match = Match(match.page, match.pair, full, BY_NAME)
         matches.append(match)
     return matches, rest

@@ -51,9 +51,13 @@ def captions_of(layouts: Sequence[Layout], style: Style) -> list[Found]:
     candidates = [one for layout in layouts for one in _candidates(layout, style)]
     kept = [one for one in candidates if one.strength >= LEAST]
     best: dict[tuple[str, bool], float] = {}
-    for one in kept:
+    for one in (one for one in kept if not one.label.bare):
         best[one.key] = max(best.get(one.key, 0.0), one.strength)
-    return [one for one in kept if one.label.bare or one.strength >= min(best[one.key] - 1.0, 3.5)]
+    return [
+        one
+        for one in kept
+        if one.label.bare or one.label.continued or one.strength >= min(best[one.key] - 1.0, 3.5)
+    ]
 
 
 def tables_of(layout: Layout) -> list[tuple[int, ...]]:
@@ -106,6 +110,8 @@ def _strength(layout: Layout, number: int, label: Label, body: Sequence[int], st
         strength += 0.5
     if label.bare:
         strength += 1.5
+    elif label.continued:
+        strength += 0.8
     if label.text[:1].islower() and not label.text.lower().startswith("efig"):
         strength -= 2.0
     strength += 0.8 if _opens(layout, number) else -1.5
@@ -164,7 +170,7 @@ def going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style
     for n in candidates:
         line = lines[n]
         step = line.box[3] - last.box[3]
-        if _same_line(last, line):
+        if _same_line(last, line) and not _column_at(layout, line, last):
             taken.append(n)  # goes on the same line after a wide space
             last = line
             right = max(right, line.box[2])
@@ -173,14 +179,13 @@ def going_on(layout: Layout, first: int, candidates: Sequence[int], style: Style
             width(line.box), right - left
         ):
             continue
-        most = (
-            1.3 * pitch
-            if pitch
-            else max(1.75 * line.size, 1.2 * style.pitch if abs(line.size - style.size) < 0.4 else 0.0)
-        )
+        spaced = (
+            1.2 * style.pitch * min(1.0, line.size / style.size)
+        )  # as wide as the text's lines for its type
+        most = 1.3 * pitch if pitch else max(1.75 * line.size, spaced)
         if (
             step > most
-            or not _alike(line, lines[taken[0]] if taken else last, 0.6)
+            or not _alike(line, lines[taken[0]] if taken else last, 0.65)
             or _new_text(layout, n, last, first, taken, (left, right))
         ):
             break
@@ -199,8 +204,21 @@ def _same_line(last: Line, line: Line) -> bool:
     return level and -0.5 * line.size < gap < widest * line.size and _alike(line, last, 0.8)
 
 
+def _column_at(layout: Layout, line: Line, last: Line) -> bool:
+    """Whether a line begins where a column of the page does: a narrow gutter is no wide space."""
+    label = label_at_start(last.text)
+    if label is not None and label.bare:
+        return False  # the lines of its own text begin there
+    edges = (other.box[0] for other in layout.page.lines if other.words >= 4)
+    return line.box[0] - last.box[2] > 0.3 * line.size and sum(abs(x - line.box[0]) < 1.5 for x in edges) >= 4
+
+
 def _alike(line: Line, other: Line, tolerance: float) -> bool:
     return abs(line.size - other.size) <= tolerance
+
+
+_ADDRESS = re.compile(r"\s*(?:https?://|(?:https?://)?doi\b[.:]?)\s*\S+\s*", re.IGNORECASE)
+"""An address of the figure by itself, below its caption."""
 
 
 def _new_text(
@@ -211,7 +229,7 @@ def _new_text(
     line = lines[n]
     if (label_at_start(line.text) is not None and _opens(layout, n)) or table_at_start(line.text):
         return True
-    if layout.roles[n] == "heading" and not lines[first].bold:
+    if (layout.roles[n] == "heading" and not lines[first].bold) or _ADDRESS.fullmatch(line.text):
         return True
     body = lines[taken[0]] if taken else None
     short = last.box[2] < span[1] - 0.12 * (span[1] - span[0])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from harness.figures.features import features
 from harness.figures.forests import Forest, read
+from harness.figures.lettering import is_picture
 from harness.figures.types import Panel, PixelBox, Suggestion
 
 __all__ = ["ct_of", "probability", "words_for_ct"]
@@ -26,6 +27,7 @@ MODEL = Path(__file__).with_name("ct-model.npz")
 
 CT = re.compile(
     r"\b(?:(?:HR|LD|PET[-/ ])?CT(?:A|PA)?s?|(?i:compute(?:d|ri[sz]ed)\s+tomograph\w*|CAT\s+scans?))\b"
+    r"(?!\s(?i:severity\s)?(?i:scores?|scoring|values?|numbers?|index|ind(?:ic)?es)\b)"
 )
 OTHER = re.compile(
     r"\b(?:x-?\s?rays?|radiograph\w*|CXRs?|roentgenogram\w*|MRI?|magnetic\s+resonance|ultraso\w+|echocardiogra\w+"
@@ -80,7 +82,16 @@ def _chance(image: NDArray[np.uint8], panel: Panel | PixelBox, caption: str) -> 
     x0, y0, x1, y1 = panel.pixels if isinstance(panel, Panel) else panel
     own = panel.text if isinstance(panel, Panel) else ""
     text = own if words_for_ct(own)[0] else caption
-    return _moved(probability(image[y0:y1, x0:x1]), text)
+    picture = image[y0:y1, x0:x1]
+    seen = probability(picture)
+    if words_for_ct(text)[0] > 0 and not is_picture(_grey(picture)):
+        return seen, seen, ""  # a chart of CT scores
+    return _moved(seen, text)
+
+
+def _grey(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    grey = picture if picture.ndim == 2 else picture[..., :3].mean(axis=2)
+    return np.asarray(grey, np.float32)
 
 
 def _moved(seen: float, text: str) -> tuple[float, float, str]:

@@ -24,6 +24,8 @@ __all__ = ["describing"]
 NEAR = 20.0
 """Points around a figure in which a letter or a heading may belong to it."""
 
+DRAWN = Suggestion("other", 0.98, "drawn: no image is in it")
+
 Seen = dict[str, tuple[Suggestion, ...]]
 """By the name of a figure's image: of each of its panels, whether it is CT."""
 
@@ -47,9 +49,13 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
         around = grown(figure.box, NEAR)
         near = [word for word in words(figure.page) if overlaps(word[:4], around)]
         panels = panels_of(pixels, figure.box, caption, near)
+        drawn = figure.kind == "vector"
         if seen is not None:
-            seen[figure.image] = tuple(ct_of(pixels, [panel], caption) for panel in panels)
-        return replace(figure, panels=panels, has_ct=ct_of(pixels, panels, caption))
+            seen[figure.image] = tuple(
+                DRAWN if drawn else ct_of(pixels, [panel], caption) for panel in panels
+            )
+        has_ct = DRAWN if drawn else ct_of(pixels, panels, caption)
+        return replace(figure, panels=panels, has_ct=has_ct)
 
     try:
         yield describe

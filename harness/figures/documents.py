@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from harness.figures.captions import Found, captions_of, tables_of
 from harness.figures.continuations import continued
 from harness.figures.figure_files import file_stem, picture_name, write_picture
 from harness.figures.layout import Layout, Style, layouts_of, style_of
+from harness.figures.legends import with_legend
 from harness.figures.limits import TooLarge, broken, check_page
 from harness.figures.mentions import cited_in, citing, paragraphs_of
 from harness.figures.pages import Page, read_page
@@ -48,6 +51,7 @@ class Unopened(DataError):
 
 def figures_extra() -> Any:
     """Return the module pymupdf, quiet. Raises `DataError` in one line where it is not installed."""
+    sys.modules.setdefault("pymupdf.layout", None)  # type: ignore[arg-type]  # a model nobody asked for: 1 s
     try:
         import pymupdf
     except ImportError as error:
@@ -116,7 +120,8 @@ def _opened(path: Path) -> Any:
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    said = re.sub(r"^code=\d+:\s*", "", " ".join(str(error).split()))
+    return said[:200] or type(error).__name__
 
 
 @dataclass
@@ -137,7 +142,7 @@ class _Reading:
         style = style_of(pages)
         layouts = layouts_of(pages, style)
         captions = continued(captions_of(layouts, style), layouts, style)
-        matches, lonely, orphans = _matched(layouts, captions)
+        matches, lonely, orphans = _matched(layouts, captions, style)
         figures = tuple(self._figures(layouts, style, captions, matches))
         self.problems += [f"{one.label.text} (page {one.page}): a caption without graphics" for one in lonely]
         metadata = self.opened.metadata or {}
@@ -236,13 +241,14 @@ def _caption(found: Found, layouts: dict[int, Layout]) -> Caption:
 
 
 def _matched(
-    layouts: Sequence[Layout], captions: Sequence[Found]
+    layouts: Sequence[Layout], captions: Sequence[Found], style: Style
 ) -> tuple[list[Match], list[Found], list[tuple[int, Pair]]]:
     """Join captions and graphics: on each page, then by the document's habit, then across pages."""
     decorated = decoration([layout.page for layout in layouts])
     situations = []
+    away = [found for found in captions if _pointed_at(found, captions)]
     for layout in layouts:
-        own = [found for found in captions if found.page == layout.page.number]
+        own = [found for found in captions if found.page == layout.page.number and found not in away]
         atoms = atoms_of(layout, decorated, [found.lines[0] for found in own])
         situations.append(Situation(layout, own, tables_of(layout) if atoms else [], atoms))
     first = [pairs_on(one) for one in situations]
@@ -250,10 +256,15 @@ def _matched(
     if prior != PRIOR:
         situations = [replace(one, prior=prior) for one in situations]
         first = [pairs_on(one) for one in situations]
-    paired, lonely, orphans = [], [], []
+    paired, lonely, orphans = [], away, []
     for one, (pairs, tables) in zip(situations, first, strict=True):
         number = one.layout.page.number
-        paired += [Match(number, pair, one.captions[pair.caption], _confidence(pair, one)) for pair in pairs]
+        for pair in pairs:
+            found = one.captions[pair.caption]
+            confidence = _confidence(pair, one)
+            if pair.side == "down":
+                pair, found = with_legend(pair, found, one.layout, style)
+            paired.append(Match(number, pair, found, confidence))
         have = {pair.caption for pair in pairs}
         lonely += [found for k, found in enumerate(one.captions) if k not in have]
         orphans += [
@@ -264,6 +275,13 @@ def _matched(
     bare = {one.layout.page.number for one in situations if len(one.layout.lines("prose")) <= FEW}
     matches, lonely, orphans = joined_apart(_one_a_name(paired), lonely, orphans, bare)
     return [*matches, *_bounded(situations, matches, lonely)], lonely, orphans
+
+
+def _pointed_at(found: Found, captions: Sequence[Found]) -> bool:
+    """Whether another page says of a caption that it stands here: then its figure is there."""
+    return not found.label.bare and any(
+        one.label.pointing and one.key == found.key and one.page != found.page for one in captions
+    )
 
 
 def _bounded(
@@ -298,8 +316,15 @@ def _one_a_name(paired: Sequence[Match]) -> list[Match]:
     """Where a name has several figures, those that no sentence of the text could have named alone."""
     best: dict[tuple[str, bool], float] = {}
     for match in paired:
-        assert match.caption is not None
-        best[match.caption.key] = max(best.get(match.caption.key, 0.0), match.caption.strength)
+        if match.caption and not match.caption.label.bare:
+            best[match.caption.key] = max(best.get(match.caption.key, 0.0), match.caption.strength)
     return [
-        match for match in paired if match.caption and match.caption.strength >= best[match.caption.key] - 1.0
+        match
+        for match in paired
+        if match.caption
+        and (_lasting(match.caption) or match.caption.strength >= best[match.caption.key] - 1.0)
     ]
+
+
+def _lasting(found: Found) -> bool:
+    return found.label.bare or found.label.continued

@@ -171,9 +171,9 @@ def _figure(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _number(number: str) -> int | str:
-    """A number as the ground truth has it: an integer where it is one."""
-    return int(number) if number.isdecimal() else number
+def _number(number: str) -> int | str | None:
+    """A number as the ground truth has it: an integer where it is one, none where a paper's only figure has none."""
+    return int(number) if number.isdecimal() else number or None
 
 
 def _box(box: Box) -> list[float]:

@@ -21,6 +21,7 @@ __all__ = [
     "CLEAR",
     "PRIOR",
     "RARE",
+    "SURE",
     "UNSEEN",
     "Axis",
     "Division",

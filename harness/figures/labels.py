@@ -12,14 +12,26 @@ MOST_IN_RANGE = 40
 """'Figs. 1-400' is no range of figures."""
 
 _EXTRA = r"supplementa(?:ry|l)|suppl?\.?|supporting(?:\s+information)?|extended\s+data|additional|appendix|online|web"
-_WORD = r"figures?|figs?\b\.?|fıg\.?|ﬁgures?|ﬁgs?\b\.?|scheme|plate|chart"
+_WORD = (
+    r"figures?|figs?\b\.?|fıg\.?|ﬁgures?|ﬁgs?\b\.?|scheme|plate|chart"
+    r"|figur[ae]?|abbildung|abb\.|рис\.|рисунок|图|圖|図|그림"
+)
 _NUMBER = (
     r"(?:(?:(?<![A-Za-z])[A-Z]{1,2}|S)[\s.\-–]?)?\d{1,3}(?:[.\-–]\d{1,2})?(?![\d%])|[IVX]{1,5}(?![A-Za-z])"
 )
+_LETTER = r"[a-h](?![a-z])"
+_PANELS = rf"(?P<panels>\s*\(?{_LETTER}(?:\s*(?:,|and|&|[–-])+\s*{_LETTER})*\)?(?=\s*[.:|—│∣]))?"
+"""'Fig. 2 A, B.' is the name of one figure; 'Fig. 2 A 61-year-old man' has no letter."""
+
+_CONTINUED = (
+    r"(?P<continued>[\s.:,]*[(\[]\s*cont[a-z'’.]{0,8}\s*[)\]]"
+    r"|[\s.:,]*cont(?:inued|['’]?d|\.)(?=\s*(?:[.:|—│∣]|$)))?"
+)
+"""On the second page of a figure: 'Figure 3 (continued).'"""
 
 LABEL = re.compile(
     rf"^[\s\[(•■▪►▶◄▲▼*]*(?P<label>(?:(?P<extra>{_EXTRA}|e(?=fig)|S(?=fig))\s*)?(?P<word>{_WORD})\s*"
-    rf"(?P<number>{_NUMBER})(?P<part>\s?[a-h](?![a-z]))?)(?P<end>\s*[.:|)\]—–│∣-]+|\s*)",
+    rf"(?P<number>{_NUMBER})(?P<part>[a-h](?![a-z]))?){_PANELS}{_CONTINUED}(?P<end>\s*[.:|)\]—–│∣-]+|\s*)",
     re.IGNORECASE,
 )
 TABLE = re.compile(
@@ -39,7 +51,8 @@ _ONE = re.compile(rf"(?P<join>to|through|–|—|-)?\s*(?P<number>{_CITED})", re
 class Label:
     """A figure's name. `number` has no words and no spaces ('3', 'S3', 'II'), `end` what stands after it.
 
-    `bare` is true where no more than the name is there; `rest` is the text after it.
+    `bare` is true where no more than the name is there; `rest` is the text after it; `continued` is true on the
+    later pages of a figure.
     """
 
     text: str
@@ -48,6 +61,7 @@ class Label:
     supplementary: bool
     end: str
     rest: str
+    continued: bool = False
 
     @property
     def bare(self) -> bool:
@@ -55,11 +69,31 @@ class Label:
             _ELSEWHERE.match(self.rest) or _FILE.fullmatch(self.rest)
         )
 
+    @property
+    def pointing(self) -> bool:
+        """Whether the words after the name say that the caption stands on another page."""
+        return bool(_ELSEWHERE.match(self.rest)) and re.search(r"\bcont", self.rest, re.IGNORECASE) is None
+
 
 _ELSEWHERE = re.compile(
-    r"[\s.:|(]*(?:see (?:next|following|previous|facing) page|caption|legend)", re.IGNORECASE
+    r"[\s.:|(–—-]*(?:(?:see|for|please)\b.{0,40}\b(?:page|overleaf|caption|legend)|caption|legend|cont(?:\.|inued|inues|d\b)"
+    r"(?:\s+on\b.{0,20})?[).]*\s*$)",
+    re.IGNORECASE,
 )
 _FILE = re.compile(r"\W*(?:tiff?|eps|pdf|png|jpe?g|pptx?)\W*", re.IGNORECASE)
+
+
+_ALONE = re.compile(
+    r"^[\s•■▪►▶◄▲▼]*(?P<label>Figure|FIGURE|Fig\.?|FIG\.?)(?P<end>\s*[.:|—│∣]|\s+[–-](?=\s))\s*(?=\S+\s+\S)"
+)
+"""The name of a paper's only figure, which has no number: 'Figure: Chest CT of a man'."""
+
+
+def _alone(text: str) -> Label | None:
+    match = _ALONE.match(text)
+    if match is None or not re.match(r"[A-Z0-9(\[]", text[match.end() :]):
+        return None
+    return Label(match["label"], "", "", False, match["end"].strip(), text[match.end() :])
 
 
 def label_at_start(text: str) -> Label | None:
@@ -71,7 +105,9 @@ def label_at_start(text: str) -> Label | None:
     (True, True)
     """
     match = LABEL.match(text)
-    if match is None or re.match(r"(?:figure|fig|ﬁgure|ﬁg)s", match["word"], re.IGNORECASE):
+    if match is None:
+        return _alone(text)
+    if re.match(r"(?:figure|fig|ﬁgure|ﬁg)s", match["word"], re.IGNORECASE):
         return None
     number = _plain(match["number"])
     if number.isalpha() and (not number.isupper() or match["number"] != number):
@@ -85,6 +121,7 @@ def label_at_start(text: str) -> Label | None:
         extra,
         end,
         text[match.end() :],
+        bool(match["continued"]),
     )
 
 

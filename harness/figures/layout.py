@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from harness.figures.boxes import across, area, share_inside, union, width
+from harness.figures.boxes import across, area, grown, height, overlaps, share_inside, union, width
 from harness.figures.labels import label_at_start
 from harness.figures.pages import Line, Page
+from harness.figures.types import Box
 
 __all__ = ["Layout", "Role", "Style", "at_the_edge", "layouts_of", "style_of"]
 
@@ -24,15 +25,34 @@ Role = str
 MARGIN = 0.12
 """Running heads and feet stand in this share of the page's height at either end."""
 
+SECTION = re.compile(r"\d{1,2}(?:\.\d{1,2})*\.?\s+[A-Z][A-Za-z]")
+"""'3.2. Findings' in a type of its own is a heading."""
+
+MOST_DRAWINGS = 3000
+"""Flow charts have fewer lines than this."""
+
+MOST_BOXED = 100
+"""Words in a box of a flow chart."""
+
+MOST_NUMBERS = 3
+"""At the edges of a page: its own number and those of two lines; more are numbers of a chart."""
+
+TOUCHING = 5.0
+"""Points between a chart and its title or numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The habits of a document: size and fonts of its running text, how wide a column is, how far lines stand."""
+    """The habits of a document: size and fonts of its running text, how wide a column is, how far lines stand.
+
+    `main` is the commonest of the fonts, '' where there is no text.
+    """
 
     size: float
     fonts: frozenset[str]
     column: float
     pitch: float
+    main: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +82,8 @@ def style_of(pages: Sequence[Page]) -> Style:
         fonts[line.font] += len(line.text)
     common = frozenset(name for name, count in fonts.items() if count > 0.1 * sum(fonts.values()))
     widths = sorted(width(line.box) for line in body)
-    return Style(size, common, widths[len(widths) * 3 // 4], _pitch(pages, size))
+    main = fonts.most_common(1)[0][0]
+    return Style(size, common, widths[len(widths) * 3 // 4], _pitch(pages, size), main)
 
 
 def _pitch(pages: Sequence[Page], size: float) -> float:
@@ -80,11 +101,17 @@ def _pitch(pages: Sequence[Page], size: float) -> float:
 def layouts_of(pages: Sequence[Page], style: Style) -> list[Layout]:
     """Return the roles of all lines of a document."""
     furniture = _furniture(pages)
-    return [_layout(page, style, furniture[page.number]) for page in pages]
+    found = [_layout(page, style, furniture[page.number]) for page in pages]
+    everywhere = sum((_edges(layout) for layout in found), Counter())
+    return [_with_headings(layout, style, everywhere) for layout in found]
+
+
+def _edges(layout: Layout) -> Counter[int]:
+    return Counter(round(line.box[0]) for line in layout.lines("prose"))
 
 
 def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
-    """Numbers of lines that stand at the top or bottom of several pages, the same but for digits."""
+    """Numbers of lines that stand at the top or bottom of several pages, the same but for digits; watermarks."""
     by_text: defaultdict[tuple[object, ...], set[int]] = defaultdict(set)
     by_place: defaultdict[tuple[object, ...], set[int]] = defaultdict(set)
     for page in pages:
@@ -93,18 +120,52 @@ def _furniture(pages: Sequence[Page]) -> dict[int, set[int]]:
                 by_text[key].add(page.number)
             by_place[round(line.box[1]), line.size, line.font].add(page.number)
     often = max(3, len(pages) // 4)
+    stamped = Counter(key for page in pages for key in {_stamp(line) for line in page.lines})
+    touches = _drawn_on(pages)
     found: dict[int, set[int]] = {page.number: set() for page in pages}
     for page in pages:
         ends = {id(line) for line in _at_the_ends(page)}
+        digits = sum(_is_number(line) and at_the_edge(line, page) for line in page.lines)
         for number, line in enumerate(page.lines):
+            if stamped[_stamp(line)] >= often and sum(map(str.isalpha, line.text)) >= 4:
+                found[page.number].add(number)
             if id(line) not in ends:
                 continue
             repeated = any(len(by_text[key]) >= 2 for key in _marks(line, page))
-            alone = line.text.strip("-–— ").isdigit() and line.size >= 6
+            alone = _is_number(line) and line.size >= 6 and digits <= MOST_NUMBERS
             usual = len(by_place[round(line.box[1]), line.size, line.font]) >= often
-            if repeated or (at_the_edge(line, page) and (alone or usual)):
+            if (repeated or (at_the_edge(line, page) and (alone or usual))) and not touches(
+                line, page.number
+            ):
                 found[page.number].add(number)
     return found
+
+
+def _is_number(line: Line) -> bool:
+    return line.text.strip("-–— ").isdigit()
+
+
+def _drawn_on(pages: Sequence[Page]) -> Callable[[Line, int], bool]:
+    """Return what tells whether a line touches a drawing that is of one page alone: a chart's title or number."""
+    seen = Counter(_rough(box) for page in pages for box in set(page.drawings))
+    own = {
+        page.number: [box for box in page.drawings if seen[_rough(box)] == 1 and not _is_long_rule(box)]
+        for page in pages
+    }
+    return lambda line, number: any(overlaps(grown(line.box, TOUCHING), box) for box in own[number])
+
+
+def _rough(box: Box) -> tuple[int, ...]:
+    return tuple(round(value / 2) for value in box)
+
+
+def _is_long_rule(box: Box) -> bool:
+    return height(box) < 3 and width(box) > 100
+
+
+def _stamp(line: Line) -> tuple[object, ...]:
+    """What a watermark has in common on all pages, wherever it stands: its words and its very place."""
+    return line.text, *(round(value) for value in line.box)
 
 
 def _marks(line: Line, page: Page) -> Iterator[tuple[object, ...]]:
@@ -138,17 +199,42 @@ def _layout(page: Page, style: Style, furniture: set[int]) -> Layout:
     for run in runs:
         lines = [page.lines[number] for number in run]
         inside = sum(any(share_inside(line.box, box) > 0.8 for box in pictures) for line in lines)
-        if inside <= len(lines) / 2 and is_prose(lines, style):
+        if inside <= len(lines) / 2 and is_prose(lines, style) and not _in_chart(lines, page):
             for number in run:
                 roles[number] = "prose"
-    edges = Counter(
-        round(line.box[0]) for line, role in zip(page.lines, roles, strict=True) if role == "prose"
-    )
-    for number, line in enumerate(page.lines):
-        inside = any(share_inside(line.box, box) > 0.8 for box in pictures)
-        if roles[number] == "other" and not inside and _is_heading(line, style, edges):
-            roles[number] = "heading"
     return Layout(page, tuple(roles), runs)
+
+
+def _in_chart(lines: Sequence[Line], page: Page) -> bool:
+    """Whether text stands in a box of a flow chart: one that a line or an arrow leaves."""
+    if len(page.drawings) > MOST_DRAWINGS or sum(line.words for line in lines) > MOST_BOXED:
+        return False
+    text = union(line.box for line in lines)
+    around = [box for box in page.drawings if share_inside(text, grown(box, 1.0)) >= 1.0]
+    frames = [box for box in around if area(box) < 0.35 * area(page.box)]
+    if not frames:
+        return False
+    frame = min(frames, key=area)
+    near = (box for box in page.drawings if overlaps(box, grown(frame, 3.0)) and not _is_long_rule(box))
+    return any(
+        share_inside(frame, grown(box, 2.0)) < 0.9 and share_inside(box, grown(frame, 3.0)) < 0.7
+        for box in near
+    )
+
+
+def _with_headings(layout: Layout, style: Style, everywhere: Counter[int]) -> Layout:
+    """The layout with its headings; where a page has no running text they begin where it does on other pages."""
+    page, roles = layout.page, list(layout.roles)
+    edges = _edges(layout) or everywhere
+    pictures = [image.box for image in page.images if area(image.box) > 0.02 * area(page.box)]
+    for number, line in enumerate(page.lines):
+        if roles[number] == "other" and _is_heading(line, style, edges):
+            inside = any(
+                share_inside(line.box, box) > 0.8 for box in pictures if area(box) < 0.8 * area(page.box)
+            )
+            if not inside:
+                roles[number] = "heading"
+    return Layout(page, tuple(roles), layout.runs)
 
 
 def _line_numbers(page: Page) -> list[int]:
@@ -215,7 +301,10 @@ def is_prose(lines: Sequence[Line], style: Style) -> bool:
 
 def _is_heading(line: Line, style: Style, edges: Counter[int]) -> bool:
     stands_out = (
-        line.bold or line.size >= style.size + 0.8 or (line.text.isupper() and line.size >= style.size - 1)
+        line.bold
+        or line.size >= style.size + 0.8
+        or (line.text.isupper() and line.size >= style.size - 1)
+        or (line.font != style.main and bool(SECTION.match(line.text)))
     )
     at_edge = any(edges[round(line.box[0]) + step] for step in (-2, -1, 0, 1, 2))
     worded = bool(re.search(r"[A-Za-z]{4}", line.text)) and line.words <= 14

@@ -86,14 +86,40 @@ def _printed(boxes: Sequence[Box], words: Sequence[Word], names: Sequence[str]) 
     letters = [(word, letter.lower()) for word, letter in found if letter.isupper() == upper]
     if names:
         letters = [(word, letter) for word, letter in letters if letter in names]
+    ways = [_assigned(boxes, letters, side) for side in ("any", "inside", "above", "below", "left")]
+    return max(ways, key=lambda way: (len(way), _in_order(way)))  # all stand on one side of their panels
+
+
+def _in_order(taken: dict[int, str]) -> bool:
+    letters = [taken[number] for number in sorted(taken)]
+    return letters == sorted(letters)
+
+
+def _assigned(boxes: Sequence[Box], letters: Sequence[tuple[Word, str]], side: str) -> dict[int, str]:
+    """The letters of panels when all are taken to stand on one side; none where they leave gaps or are out of order."""
     pairs = sorted(
-        (_distance(word, box), number, letter) for number, box in enumerate(boxes) for word, letter in letters
+        (_distance(word, box), number, letter)
+        for number, box in enumerate(boxes)
+        for word, letter in letters
+        if side == "any" or _stands(word, box, side)
     )
     taken: dict[int, str] = {}
     for distance, number, letter in pairs:
         if distance <= FARTHEST and number not in taken and letter not in taken.values():
             taken[number] = letter
     return taken if _without_gaps(taken) else {}
+
+
+def _stands(word: Word, box: Box, side: str) -> bool:
+    """Whether a word is inside a panel, or beside it on one side."""
+    x, y = (word[0] + word[2]) / 2, (word[1] + word[3]) / 2
+    across, down = box[0] <= x <= box[2], box[1] <= y <= box[3]
+    return {
+        "inside": across and down,
+        "above": across and y < box[1],
+        "below": across and y > box[3],
+        "left": down and x < box[0],
+    }[side]
 
 
 def _without_gaps(taken: dict[int, str]) -> bool:
@@ -109,7 +135,7 @@ def _distance(word: Word, box: Box) -> float:
     side = max(box[2] - box[0], box[3] - box[1], 1.0)
     across = max(box[0] - x, 0.0, x - box[2])
     down = max(box[1] - y, 0.0, y - box[3])
-    corner = (abs(x - box[0]) + abs(y - box[1])) / 20
+    corner = (abs(x - box[0]) + abs(y - box[1])) / 20 if across == down == 0 else 0.0
     return float(((across**2 + down**2) ** 0.5 + corner) / side)
 
 

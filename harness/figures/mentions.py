@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from harness.figures.boxes import union
 from harness.figures.captions import joined_text
-from harness.figures.labels import bare_number, citations
+from harness.figures.labels import bare_number, citations, label_at_start
 from harness.figures.layout import Layout, Style
 from harness.figures.pages import Line
 
@@ -15,6 +15,9 @@ __all__ = ["cited_in", "citing", "paragraphs_of"]
 
 LONGEST = 4000
 """Letters of a paragraph that are kept: beyond that it is several whose borders were not seen."""
+
+_SHORT = re.compile(r"\b(?:figs?|refs?|tabs?|eqs?|nos?|vs|al|approx|dr|prof)\.$", re.IGNORECASE)
+"""A full stop that ends no sentence."""
 
 
 def paragraphs_of(layouts: Sequence[Layout], captions: dict[int, set[int]], style: Style) -> list[str]:
@@ -26,7 +29,12 @@ def paragraphs_of(layouts: Sequence[Layout], captions: dict[int, set[int]], styl
     for layout in layouts:
         taken = captions.get(layout.page.number, set())
         for run in layout.runs:
-            lines = [layout.page.lines[n] for n in run if layout.roles[n] == "prose" and n not in taken]
+            lines = [
+                layout.page.lines[n]
+                for n in run
+                if n not in taken
+                and (layout.roles[n] == "prose" or _short_paragraph(layout.page.lines[n], style))
+            ]
             for paragraph in _split(lines, style):
                 text = joined_text(paragraph)
                 if found and _goes_on(found[-1], text):
@@ -34,6 +42,12 @@ def paragraphs_of(layouts: Sequence[Layout], captions: dict[int, set[int]], styl
                 else:
                     found.append(text)
     return found
+
+
+def _short_paragraph(line: Line, style: Style) -> bool:
+    """Whether a line that is too short to be known as running text is a sentence that begins with a figure's name."""
+    same = abs(line.size - style.size) <= 0.4 and line.font in style.fonts
+    return same and line.words >= 4 and line.upright and label_at_start(line.text) is not None
 
 
 def _split(lines: Sequence[Line], style: Style) -> Iterator[list[Line]]:
@@ -45,7 +59,7 @@ def _split(lines: Sequence[Line], style: Style) -> Iterator[list[Line]]:
     for line in lines:
         if paragraph:
             last = paragraph[-1]
-            ended = bool(re.search(r"[.!?:][\])”\d,–]*$", last.text))
+            ended = bool(re.search(r"[.!?:][\])”\d,–]*$", last.text)) and not _SHORT.search(last.text)
             indented = line.box[0] > left + 0.6 * style.size and last.box[0] < left + 0.3 * style.size
             if ended and (indented or last.box[2] < right - 2 * style.size):
                 yield paragraph
@@ -55,7 +69,7 @@ def _split(lines: Sequence[Line], style: Style) -> Iterator[list[Line]]:
 
 
 def _goes_on(text: str, more: str) -> bool:
-    unfinished = not re.search(r"[.!?:][\])”’\d,–]*$", text)
+    unfinished = not re.search(r"[.!?:][\])”’\d,–]*$", text) or bool(_SHORT.search(text))
     return unfinished and bool(re.match(r"[a-z(\dﬁﬂ]", more)) and len(text) + len(more) < LONGEST
 
 

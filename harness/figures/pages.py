@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.figures.boxes import area, grown, intersection, overlaps, share_inside, union
+from harness.figures.boxes import area, intersection, overlaps, union
+from harness.figures.clips import Drawn, images_drawn
+from harness.figures.labels import label_at_start
 from harness.figures.types import Box
 
 __all__ = ["Line", "Page", "Placed", "read_page"]
@@ -25,6 +27,20 @@ MOST_OPERATIONS = 1_000_000
 
 MOST_DRAWN = 30_000_000
 """Points that a page's paths are long and high, together: drawing 300 000 lines across a page took four minutes."""
+
+LIGATURES = {
+    chr(code + k): text for code in (0x0B, 0x1B) for k, text in enumerate(("ff", "fi", "fl", "ffi", "ffl"))
+}
+"""Old TeX fonts say no more of these letters than their places in the font."""
+
+SENTENCES = 20
+"""A line of a sentence weighs as many lines of a chart's numbers and names."""
+
+NAMED = 100_000
+"""A caption outweighs all text of a page."""
+
+UNCUT = 0.97
+"""Share of an image from which on it is taken to be shown whole: clips are drawn close to the edge."""
 
 BOLD = re.compile(r"bold|black|heavy|semib|demi|[-,.]b$|\bbd\b|cmbx", re.IGNORECASE)
 
@@ -120,9 +136,8 @@ def read_page(page: Any) -> Page:
     lines, directions = _lines(page, rotation)
     if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
         turns = (4 - common[0]) % 4
-    paths = kinds["fill-path"] + kinds["stroke-path"]
-    pictured = kinds["fill-image"] + kinds["fill-image-mask"]
-    images = tuple(_images(page, rotation, paths)) if pictured else ()
+    pictured = kinds["fill-image"] + kinds["fill-imgmask"]
+    images = tuple(_images(page, rotation)) if pictured else ()
     drawings = tuple(_drawings(page, operations, kinds))
     shown = page.rect
     drawings = tuple(_transformed(box, rotation) for box in drawings)
@@ -166,6 +181,9 @@ def _upright(page: Page, turns: int) -> Page:
 
 
 def _transformed(box: Any, matrix: Any) -> Box:
+    if matrix.a == 1 and matrix.b == matrix.e == matrix.f == 0:
+        x0, y0, x1, y1 = box
+        return x0, y0, x1, y1
     import pymupdf
 
     rect = pymupdf.Rect(box) * matrix
@@ -173,7 +191,10 @@ def _transformed(box: Any, matrix: Any) -> Box:
 
 
 def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
-    """The lines of a page, and how many letters run in each of the four directions (quarter turns clockwise)."""
+    """The lines of a page, and how many letters run in each of the four directions (quarter turns clockwise).
+
+    Letters of sentences count several times, and a caption more than all.
+    """
     import pymupdf
 
     flags = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
@@ -187,13 +208,27 @@ def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
                 continue
             x, y = line["dir"]
             x, y = x * rotation.a + y * rotation.c, x * rotation.b + y * rotation.d
-            turn = (0 if x >= 0 else 2) if abs(x) >= abs(y) else (1 if y > 0 else 3)
-            directions[turn] += sum(len(span["text"]) for span in spans)
+            turn = _turn(x, y)
+            directions[turn] += _weight("".join(span["text"] for span in spans))
             boxes = [_transformed(span["bbox"], rotation) for span in spans]
             pending.append((union(boxes), line["spans"], turn))
         for box, spans, turn in _rejoined(pending):
             found.append(_line(box, spans, turn, block["number"]))
     return found, directions
+
+
+def _weight(text: str) -> int:
+    """How much a line says of the way a page is read: a caption most, then sentences, least the words of a chart."""
+    if label_at_start(text) is not None:
+        return NAMED
+    return len(text) * (SENTENCES if len(text.split()) >= 5 else 1)
+
+
+def _turn(x: float, y: float) -> int:
+    """The direction of a line in quarter turns clockwise; one that stands askew is not upright."""
+    if abs(x) >= abs(y):
+        return (0 if x >= 0 else 2) if abs(y) < 0.2 * abs(x) else 1
+    return 1 if y > 0 else 3
 
 
 def _rejoined(pieces: list[tuple[Box, list[Any], int]]) -> Iterator[tuple[Box, list[Any], int]]:
@@ -230,20 +265,29 @@ def _line(box: Box, spans: list[Any], turn: int, block: int) -> Line:
             letters[span["font"], round(span["size"], 1), bold] += weight
             lead = lead or (span["font"], bold)
     (font, size, bold), _ = letters.most_common(1)[0]
-    text = "".join(span["text"] for span in spans).strip()
+    text = "".join(span["text"] for span in spans).strip(" \t\n\r\xa0")
+    text = re.sub(r"[\x0b-\x0f\x1b-\x1f](?=[A-Za-z\s-]|$)", lambda found: LIGATURES[found[0]], text).strip()
     assert lead is not None
     return Line(box, text, size, font, bold, lead[0], lead[1], block, turn)
 
 
-def _images(page: Any, rotation: Any, paths: int) -> Iterator[Placed]:
+def _images(page: Any, rotation: Any) -> Iterator[Placed]:
+    """The images of a page that can be seen, each with the part of it that its clips leave."""
     import pymupdf
 
-    clips = _bare_clips(page) if paths <= MOST_PATHS else []
+    drawn = images_drawn(page)
     for info in page.get_image_info():
         matrix = pymupdf.Matrix(info["transform"]) * rotation
-        box = _cropped(tuple(info["bbox"]), clips)
+        box = whole = _transformed(info["bbox"], rotation)
+        own = next((one for one in drawn if _is_that(one, matrix, info)), None)
+        if own is not None:
+            drawn.remove(own)
+            seen = intersection(whole, own.clip) if own.clip else whole
+            if seen[0] >= seen[2] or seen[1] >= seen[3]:
+                continue
+            box = seen if area(seen) < UNCUT * area(whole) else whole
         yield Placed(
-            _transformed(box, rotation),
+            box,
             tuple(matrix),
             info["number"],
             info["width"],
@@ -252,32 +296,13 @@ def _images(page: Any, rotation: Any, paths: int) -> Iterator[Placed]:
             info["cs-name"],
             bool(info.get("has-mask", False)),
             info["size"],
-            box != tuple(info["bbox"]),
+            box != whole,
         )
 
 
-def _bare_clips(page: Any) -> list[Box]:
-    """The clips of a page in which no path is drawn: text and images are what is left for them."""
-    found: list[tuple[int, Box, bool]] = []
-    for path in page.get_cdrawings(extended=True):
-        if path["type"] == "clip":
-            found.append((path["level"], tuple(path["scissor"]), True))
-        elif path["type"] != "group" and found and path.get("level", 0) > found[-1][0]:
-            found[-1] = (*found[-1][:2], False)
-    return [box for _, box, bare in found if bare]
-
-
-def _cropped(box: Box, clips: list[Box]) -> Box:
-    """The part of an image that the page shows: a clip that lies in it and leaves a good part of it.
-
-    The reader does not say which clip is for which image, so it has to be the only one that can be meant.
-    """
-    inside = {
-        clip
-        for clip in clips
-        if share_inside(clip, grown(box, 1.0)) > 0.999 and 0.25 * area(box) < area(clip) < 0.97 * area(box)
-    }
-    return intersection(box, inside.pop()) if len(inside) == 1 else box
+def _is_that(drawn: Drawn, matrix: Any, info: dict[str, Any]) -> bool:
+    same = (drawn.width, drawn.height) == (info["width"], info["height"])
+    return same and all(abs(a - b) < 0.05 for a, b in zip(drawn.matrix, matrix, strict=True))
 
 
 def _drawings(page: Any, operations: list[Any], kinds: Counter[str]) -> Iterator[Box]:

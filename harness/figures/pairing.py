@@ -77,6 +77,12 @@ def pairs_on(situation: Situation) -> tuple[list[Pair], list[Pair]]:
         made = [
             _proposal(situation, boxes, obstacles, caption, side, out) for side in SIDES for out in without
         ]
+        made += [
+            _proposal(situation, boxes, obstacles, caption, side, out)
+            for side in ("left", "right")
+            for out in (_outside(situation, boxes, caption, bottom) for bottom in (True, False))
+            if figure and out
+        ]
         options.append(sorted({one for one in made if one}, key=lambda one: (-one.score, one.side, one.box)))
     chosen = _best(options)
     labels = _label_lines(situation, numbers)
@@ -89,6 +95,23 @@ def _tabled(situation: Situation, boxes: Sequence[Box], obstacles: Sequence[Box]
     tables = range(len(situation.captions), len(boxes))
     made = [_proposal(situation, boxes, obstacles, caption, "down") for caption in tables]
     return frozenset(atom for one in made if one for atom in one.atoms if atom.image is None)
+
+
+def _outside(situation: Situation, boxes: Sequence[Box], caption: int, bottom: bool) -> frozenset[Atom]:
+    """The pieces beyond the next caption in a caption's column, which stand at the bottoms or the tops of figures."""
+    box = boxes[caption]
+    column = [other for n, other in enumerate(boxes) if n != caption and across(other, box, 0) > 0]
+    if bottom:
+        low, high = max((other[3] for other in column if other[3] < box[3]), default=0.0), box[3]
+    else:
+        low, high = box[1], min((other[1] for other in column if other[1] > box[1]), default=1e9)
+    if not column:
+        return frozenset()
+    return frozenset(
+        atom
+        for atom in situation.atoms
+        if not low - SMALLEST < (atom.box[1] + atom.box[3]) / 2 < high + SMALLEST
+    )
 
 
 def _label_lines(situation: Situation, captions: Sequence[int]) -> list[Line]:

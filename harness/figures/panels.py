@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.figures.agreement import agreed
-from harness.figures.cuts import HARD, margins
-from harness.figures.grids import Axis, Division, Strip, division
+from harness.figures.cuts import HARD, Cut, margins
+from harness.figures.grids import SURE, Axis, Division, Strip, division, evidence
 from harness.figures.lettering import is_picture, is_print, without_print
 from harness.figures.letters import Word, headings, lettered
 from harness.figures.passages import passages
@@ -154,8 +154,14 @@ def _strips(region: Grey) -> dict[Axis, Strip]:
 
 
 def _best(strips: dict[Axis, Strip], bonus: float, wanted: int, least: float) -> Division | None:
-    options = [division(strip, bonus, wanted, least) for strip in strips.values()]
-    return max((option for option in options if option), key=lambda option: option.score, default=None)
+    """The better of the two axes; gutters that nobody can miss go before seams, which are often those of one row."""
+    options = [option for strip in strips.values() if (option := division(strip, bonus, wanted, least))]
+    sure = [option for option in options if all(_is_sure(cut) for cut in option.cuts)]
+    return max(sure or options, key=lambda option: option.score, default=None)
+
+
+def _is_sure(cut: Cut) -> bool:
+    return cut.stop > cut.start and evidence(cut) >= SURE
 
 
 def _of_one_size(bare: dict[PixelBox, PixelBox]) -> list[list[PixelBox]]:

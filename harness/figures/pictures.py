@@ -30,6 +30,9 @@ MOST_RENDERED = 40_000_000
 MOST_LAID_OVER = 12
 """Letters of panels and arrows on an image; more drawing than that is a drawing with a picture in it."""
 
+HAIR = 0.6
+"""Points: tiles of one picture stand no further apart."""
+
 WHITE = 250
 """Ink is what is darker than this in any channel."""
 
@@ -97,8 +100,10 @@ def _from_objects(
 ) -> Picture | None:
     """The picture made of image objects alone, None where that cannot be had."""
     boxes = [layout_page.shown(one.box) for one in images]
-    if any(one.cropped for one in images) or any(not _inside(box, tuple(page.rect)) for box in boxes):
+    if any(not _inside(box, tuple(page.rect)) for box in boxes):
         return None  # the page shows a part of it
+    if len(images) > 1 and any(one.cropped for one in images):
+        return None
     try:
         if len(images) == 1:
             return _single(document, page, images[0], boxes[0], objects)
@@ -113,11 +118,25 @@ def _inside(box: Box, outer: Box) -> bool:
 
 def _single(document: Any, page: Any, image: Placed, box: Box, objects: tuple[int, ...]) -> Picture:
     turn = orientation(image)
-    jpeg = original_jpeg(document, objects[0]) if objects and turn == (False, False, False) else None
+    plain = turn == (False, False, False) and not image.cropped
+    jpeg = original_jpeg(document, objects[0]) if objects and plain else None
     if jpeg is not None:
         return Picture(jpeg.pixels, box, "raster", objects, jpeg.data)
     pixels = turned(object_pixels(document, page, image, objects[0] if objects else 0), turn)
+    if image.cropped:
+        pixels = _seen_part(pixels, image, box)
     return Picture(_greyed(pixels), box, "raster", objects)
+
+
+def _seen_part(pixels: np.ndarray, image: Placed, box: Box) -> np.ndarray:
+    """The pixels of an image in the part of it that the page shows, `box` on the page as shown."""
+    a, b, c, d, e, f = image.matrix
+    x0, y0 = e + min(0.0, a, c), f + min(0.0, b, d)
+    wide, high = max(abs(a), abs(c)), max(abs(b), abs(d))
+    height, width = pixels.shape[:2]
+    left, right = (round((x - x0) / wide * width) for x in (box[0], box[2]))
+    top, bottom = (round((y - y0) / high * height) for y in (box[1], box[3]))
+    return pixels[max(0, top) : max(top + 1, bottom), max(0, left) : max(left + 1, right)]
 
 
 def orientation(image: Placed) -> tuple[bool, bool, bool]:
@@ -169,21 +188,39 @@ def _joined(
         tile = _rgb(turned(object_pixels(document, page, image, xref), orientation(image)))
         x = min(max(0, round((box[0] - whole[0]) * scale)), width)
         y = min(max(0, round((box[1] - whole[1]) * scale)), height)
-        part = tile[: height - y, : width - x]
+        right, bottom = round((box[2] - whole[0]) * scale), round((box[3] - whole[1]) * scale)
+        part = _sized(tile, max(1, right - x), max(1, bottom - y))[: height - y, : width - x]
         place = canvas[y : y + part.shape[0], x : x + part.shape[1]]
         np.minimum(place, part, out=place)  # tiles share an edge of pixels that fades to white in one of them
         covered[y : y + part.shape[0], x : x + part.shape[1]] = True
-    _close_seams(canvas, covered)
+    _close_seams(canvas, covered, max(1, round(HAIR * scale)))
     return Picture(_greyed(canvas), whole, "tiled", objects)
 
 
-def _close_seams(canvas: np.ndarray, covered: np.ndarray) -> None:
-    """Fill the lines of one pixel that rounding left between two tiles with the pixels before them."""
+def _sized(tile: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A tile in the pixels of its place: repeated or left out where more than a rounded one is amiss."""
+    import numpy as np
+
+    if abs(tile.shape[0] - height) > 1:
+        tile = tile[np.arange(height) * tile.shape[0] // height]
+    if abs(tile.shape[1] - width) > 1:
+        tile = tile[:, np.arange(width) * tile.shape[1] // width]
+    return tile
+
+
+def _close_seams(canvas: np.ndarray, covered: np.ndarray, reach: int) -> None:
+    """Fill what rounding and hair-wide gaps left between tiles, and at the edge, with the pixels beside it."""
     for axis in (0, 1):
-        pixels, known = canvas.swapaxes(0, axis), covered.swapaxes(0, axis)
-        seam = ~known[1:-1] & known[:-2] & known[2:]
-        pixels[1:-1][seam] = pixels[:-2][seam]
-        known[1:-1] |= seam
+        for way in (1, -1):
+            pixels, known = canvas.swapaxes(0, axis)[::way], covered.swapaxes(0, axis)[::way]
+            narrow = known.copy()
+            for step in range(1, reach + 1):
+                narrow[:-step] |= known[step:]
+            narrow[-reach:] = True
+            for _ in range(reach):
+                seam = ~known[1:] & known[:-1] & narrow[1:]
+                pixels[1:][seam] = pixels[:-1][seam]
+                known[1:] |= seam
 
 
 def _scale(image: Placed, box: Box) -> tuple[float, float]:

@@ -122,6 +122,8 @@ def _clusters(drawn: Sequence[Box], page: Page) -> list[Atom]:
     for boxes in members.values():
         box = union(boxes)
         flat = all(height(one) < 3 for one in boxes) or all(width(one) < 3 for one in boxes)
+        long = max(max(width(one), height(one)) for one in boxes) >= SMALLEST
+        flat = flat and (long or min(width(box), height(box)) < 3)  # not the short strokes of a drawing
         found.append(Atom(box, rule=flat, drawn=len(boxes)))
     return found
 

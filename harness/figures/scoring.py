@@ -162,7 +162,7 @@ def _document(name: str, found: dict[str, Any] | None, true: dict[str, Any]) -> 
 
 
 def _key(figure: dict[str, Any]) -> tuple[int, str, bool]:
-    number = figure.get("number")
+    number = "" if figure.get("number") is None else figure["number"]  # a paper's only figure may have none
     supplementary = bool(figure.get("supplementary"))
     return figure["page"], bare_number(str(number).strip()), supplementary
 

@@ -34,6 +34,7 @@ from harness.figures.types import Panel
         ("X-ray (a) and CT (b)", 0),
         ("Ct values of the CTD domain", 0),
         ("ACT scans, doctors", 0),
+        ("CT scores and CT severity scores by age", 0),
         ("", 0),
     ],
 )
@@ -62,6 +63,13 @@ def test_words_move_the_answer_by_a_step_and_are_quoted() -> None:
     assert (plain.value, named.value) == ("other", "other")
     assert named.confidence > plain.confidence
     assert "'radiograph'" in named.reason
+
+
+def test_a_chart_of_ct_scores_is_no_ct() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(8):
+        chart = lookalike("chart", random)
+        assert ct_of(chart, [], "CT scores of the two groups over time.").value == "other"
 
 
 def test_a_panels_own_words_count_before_the_caption() -> None:

@@ -12,6 +12,7 @@ from made_papers import Paper, coloured, decoded, encoded, with_figure
 from typer.testing import CliRunner, Result
 
 from harness.cli import app
+from harness.figures.descriptions import describing
 from harness.figures.documents import Unopened, read_document
 from harness.figures.figure_files import as_json, file_stem, stems_of
 
@@ -199,6 +200,23 @@ def test_paragraphs_that_cite_a_figure_are_kept(tmp_path: Path) -> None:
     )
     (figure,) = read_document(made.save(tmp_path / "a.pdf"), tmp_path / "out").figures
     assert [text.split(" of ")[0] for text in figure.mentions] == ["The first"]
+
+
+def test_citations_that_lines_break_and_short_sentences_are_kept(tmp_path: Path) -> None:
+    made = with_figure(Paper().image((100, 100, 300, 250), coloured())).next_page()
+    said = "It went as others have said before, and the patient was well again on the next day (Fig. 1) and later."
+    made.text((60, 60, 60 + 355, 110), said).words(60, 140, "Figure 1 compares the lungs of both.", 10)
+    made.text((60, 160, 440, 640))
+    (figure,) = read_document(made.save(tmp_path / "a.pdf"), tmp_path / "out").figures
+    assert figure.mentions == (said, "Figure 1 compares the lungs of both.")
+
+
+def test_a_figure_that_is_drawn_is_no_ct(tmp_path: Path) -> None:
+    path = with_figure(Paper().chart((100, 100, 300, 250))).save(tmp_path / "a.pdf")
+    with describing(path) as describe:
+        (figure,) = read_document(path, tmp_path / "out", describe=describe).figures
+    assert figure.has_ct is not None
+    assert (figure.kind, figure.has_ct.value) == ("vector", "other")
 
 
 def test_a_caller_can_add_to_each_figure(tmp_path: Path) -> None:

@@ -83,3 +83,13 @@ def test_a_heading_above_a_column_belongs_to_all_its_panels() -> None:
 
 def test_text_outside_the_figure_is_no_heading() -> None:
     assert headings(GRID, [word(10, -20, "Running"), word(10, 200, "below")], (0, 0, 190, 190)) == ("",) * 4
+
+
+def test_letters_below_each_row_of_a_grid_stay_with_their_row() -> None:
+    words = [word(40, 91, "(a)"), word(140, 91, "(b)"), word(40, 191, "(c)"), word(140, 191, "(d)")]
+    assert lettered(GRID, words, "abcd") == ("a", "b", "c", "d")
+
+
+def test_letters_above_each_row_of_a_grid_stay_with_their_row() -> None:
+    words = [word(40, -9, "A"), word(140, -9, "B"), word(40, 91, "C"), word(140, 91, "D")]
+    assert lettered(GRID, words, "abcd") == ("a", "b", "c", "d")

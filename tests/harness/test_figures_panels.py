@@ -58,6 +58,19 @@ def test_pictures_that_touch_are_split_too(gutter: int) -> None:
     assert matched(boxes(image), there) == 9
 
 
+def test_rows_of_different_numbers_are_cut_before_columns() -> None:
+    three, four = (np.full((h, 640), 255, np.uint8) for h in (170, 125))
+    there: list[PixelBox] = []
+    for row, count, top, image in ((0, 3, 0, three), (1, 4, 182, four)):
+        wide, high = (640 - 12 * (count - 1)) // count, image.shape[0]
+        for number in range(count):
+            left = number * (wide + 12)
+            image[:, left : left + wide] = np.clip(slice_(7 * row + number, wide, high) + 45.0, 0, 255)
+            there.append((left, top, left + wide, top + high))
+    whole = np.concatenate([three, np.full((12, 640), 255, np.uint8), four])
+    assert matched(boxes(whole), there) == len(boxes(whole)) == 7
+
+
 def test_boxes_come_in_reading_order() -> None:
     image, there = tiled(2, 3, 8, 255)
     for found, expected in zip(boxes(image), there, strict=True):

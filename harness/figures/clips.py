@@ -1,0 +1,81 @@
+"""What of each image a page shows: its clips, taken from MuPDF while it draws the page to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from harness.figures.boxes import intersection
+from harness.figures.limits import broken
+from harness.figures.types import Box
+
+__all__ = ["Drawn", "images_drawn"]
+
+Matrix = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An image as it is drawn: its matrix (unit square to the page as shown), its pixels, the box that clips it."""
+
+    matrix: Matrix
+    width: int
+    height: int
+    clip: Box | None
+
+
+def images_drawn(page: Any) -> list[Drawn]:
+    """Return the images of a pymupdf page in the order they are drawn."""
+    from pymupdf import mupdf
+
+    device = _device_class()()
+    with suppress(*broken()):  # a page that is broken further down: what came before it counts
+        mupdf.fz_run_page(mupdf.FzPage(page.this), device, mupdf.FzMatrix(), mupdf.FzCookie())
+        mupdf.fz_close_device(device)
+    return list(_as_drawn(device.found))
+
+
+def _as_drawn(found: list[tuple[Matrix, int, int, list[Box | None]]]) -> Iterator[Drawn]:
+    for matrix, width, height, clips in found:
+        clip: Box | None = None
+        for box in clips:
+            clip = box if clip is None else intersection(clip, box) if box else clip
+        yield Drawn(matrix, width, height, clip)
+
+
+@cache
+def _device_class() -> Any:
+    """The class of devices that keep count of clips; made once pymupdf is there."""
+    from pymupdf import mupdf
+
+    class Device(mupdf.FzDevice2):
+        def __init__(self) -> None:
+            super().__init__()
+            self.clips: list[Box | None] = []
+            self.found: list[tuple[Matrix, int, int, list[Box | None]]] = []
+            kinds = ("path", "stroke_path", "text", "stroke_text", "image_mask")
+            for name in (*(f"clip_{kind}" for kind in kinds), "pop_clip", "fill_image", "fill_image_mask"):
+                getattr(self, f"use_virtual_{name}")()
+
+        def clip_path(self, _context: Any, _path: Any, _even_odd: Any, _matrix: Any, scissor: Any) -> None:
+            self.clips.append((scissor.x0, scissor.y0, scissor.x1, scissor.y1))
+
+        def _other_clip(self, *_: Any) -> None:
+            self.clips.append(None)
+
+        clip_stroke_path = clip_text = clip_stroke_text = clip_image_mask = _other_clip
+
+        def pop_clip(self, *_: Any) -> None:
+            if self.clips:
+                self.clips.pop()
+
+        def fill_image(self, _context: Any, image: Any, matrix: Any, *_: Any) -> None:
+            own = (matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f)
+            self.found.append((own, image.w, image.h, list(self.clips)))
+
+        fill_image_mask = fill_image
+
+    return Device
