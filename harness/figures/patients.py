@@ -56,15 +56,15 @@ SEX = {
 PEOPLE = "(?P<sex>" + "|".join(f"(?i:{word})" if len(word) > 1 else word.upper() for word in SEX) + ")"
 SOMEBODY = rf"(?:{PEOPLE}|(?i:patient|person|case|child|infant|nurse|doctor|physician|worker|adult|resident))"
 AGE = r"(?<![\d.])(?P<age>\d{1,3}(?:\.\d)?)"
-UNIT = r"(?P<unit>years?|yrs?|months?|weeks?|wks?|days?)"
-SHORT = r"(?P<unit>y\.?[-\s]?/?o\.?|yrs?|y)"
+UNIT = r"(?P<unit>(?i:years?|yrs?|months?|weeks?|wks?|days?))"
+SHORT = r"(?P<unit>(?i:y\.?[-\s]?/?o\.?|yrs?|y))"
 ALONE = r"(?![\s-]*(?:years?|yrs?|y)?\s*(?:of\s+age\s*)?(?:to|and|or|-|\u2013)\s*(?:\d|older|over|above|younger|more))"
-OLD = r"[\s-]*(?:old|of\s+age)\b(?!['\u2019]s)(?!\s+(?:and|or)\s+(?:older|over|above|younger))"
+OLD = r"[\s-]*(?i:old|of\s+age)\b(?!['\u2019]s)(?!\s+(?:and|or)\s+(?:older|over|above|younger))"
 AGED = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"{AGE}[\s-]*{UNIT}[\s-]*olds?(?!['\u2019]s)[\s,-]+(?:[\w-]+\s+){{0,3}}?{PEOPLE}\b",
-        rf"{AGE}[\s-]*{SHORT}(?:[\s-]*olds?(?!['\u2019]s))?[\s,-]+(?:[\w-]+\s+){{0,2}}?{PEOPLE}\b",
+        rf"{AGE}[\s-]*{UNIT}[\s-]*(?i:olds?)(?!['\u2019]s)[\s,-]+(?:[\w-]+\s+){{0,3}}?{PEOPLE}\b",
+        rf"{AGE}[\s-]*{SHORT}(?:[\s-]*(?i:olds?)(?!['\u2019]s))?[\s,-]+(?:[\w-]+\s+){{0,2}}?{PEOPLE}\b",
         rf"{AGE}\s?/?(?P<unit>)(?P<sex>[MF])\b(?!\s*(?:param|weight|read|pixel|voxel|image|cell|[A-Z]?Cl))",
         rf"(?<![A-Za-z])(?P<sex>[MF])\s?[/,]\s?{AGE}(?P<unit>)(?![\d.%])",
         rf"\b{SOMEBODY}\b[\s,(]+(?:patient[\s,]+)?(?:aged?\s+(?:of\s+)?){AGE}\s*(?:{UNIT}|y\b)?{ALONE}(?![\d.])",
