@@ -28,6 +28,7 @@ STYLES = (
     rf"(?:{START}|(?<=\s))(?P<letters>{LETTERS})\)",
     rf"{START}(?P<letters>{LETTERS})\s*[:.|=\u2013\u2014-](?=\s)",
     rf"(?:\(|(?<=;\s))(?P<letters>{LETTERS})[,:=]\s+",
+    rf"(?:{START}|(?<=,\s))(?P<letters>{LETTERS})\s*=\s+",
     ROMANS,
     rf"{START}(?P<letters>{LETTERS})(?:,\s+|\s+(?=[A-Z0-9]))",
 )

@@ -27,7 +27,9 @@ COUNTS = {
 }
 ROMAN = {
     word: number
-    for number, word in enumerate(("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"), 1)
+    for number, word in enumerate(
+        ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"), 1
+    )
 }
 WORDS = "|".join(COUNTS)
 NUMBERS = rf"(?:(?!(?:19|20)\d\d\b)\d{{1,6}}|[IVX]{{1,4}}(?![A-Za-z])|[A-H](?![A-Za-z])|(?:{WORDS})\b)"
@@ -36,8 +38,8 @@ WHAT = (
     r"|[Vv]olunteers?|(?:[Ff]amily\s+)?[Mm]embers?)"
 )
 MEASURED = (
-    r"days?|weeks?|months?|years?|yrs?|hours?|h|d|mg|ml|%|of\s|cases\s|patients\s|men\b|women\b|males\b|females\b"
-    r"|slices\b|images\b|scans\b|panels\b|lesions\b|nodules\b|lobes\b|times\b|or\s+more"
+    r"(?:days?|weeks?|months?|years?|yrs?|hours?|h|d|mg|ml|of|cases|patients|men|women|males|females|slices|images|scans"
+    r"|panels|lesions|nodules|lobes|times|or\s+more)\b|%"
 )
 NAMED = re.compile(
     rf"(?<!\d\s)(?<!this )(?<!each )(?<!every )(?<!that )\b{WHAT}[\s_-]*"
@@ -67,7 +69,7 @@ AGED = tuple(
         rf"{AGE}[\s-]*{SHORT}(?:[\s-]*(?i:olds?)(?!['\u2019]s))?[\s,-]+(?:[\w-]+\s+){{0,2}}?{PEOPLE}\b",
         rf"{AGE}\s?/?(?P<unit>)(?P<sex>[MF])\b(?!\s*(?:param|weight|read|pixel|voxel|image|cell|[A-Z]?Cl))",
         rf"(?<![A-Za-z])(?P<sex>[MF])\s?[/,]\s?{AGE}(?P<unit>)(?![\d.%])",
-        rf"\b{SOMEBODY}\b[\s,(]+(?:patient[\s,]+)?(?:aged?\s+(?:of\s+)?){AGE}\s*(?:{UNIT}|y\b)?{ALONE}(?![\d.])",
+        rf"\b{SOMEBODY}\b[\s,(]+(?:patient[\s,]+)?(?:aged?\s+(?:of\s+)?){AGE}\s*(?:{UNIT}|y\b)?{ALONE}(?!\.?\d)",
         rf"\b{PEOPLE}\b\s+of\s+{AGE}\s*{UNIT}\b",
         rf"\b{PEOPLE}\b[\s,(]+(?:patient[\s,(]+)?{AGE}[\s-]*(?:{UNIT}|y\b|yo\b)(?:{OLD})?{ALONE}",
         rf"(?:\(\s*(?:aged?\s+)?|\bage:?\s*){AGE}\s*(?P<unit>years?|y|months?)?\s*[,/]\s*{PEOPLE}\b",
@@ -95,7 +97,9 @@ DECADE = (
     ),
     re.compile(rf"\b(?P<tens>{'|'.join(DECADES)})(?:\s+(?:\w+\s+)?{PEOPLE})?\b", re.IGNORECASE),
 )
-KIN = r"(?:mother|father|wife|husband|son|daughter|brother|sister|parent|child|contact|relative|twin|spouse)s?"
+KIN = (
+    r"(?:mother|father|wife|husband|son|daughter|brother|sister|parent|child|contact|relative|twin|spouse)s?"
+)
 KIN_OF = re.compile(rf"\b{KIN}\s+of\s+(?:the\s+)?$", re.IGNORECASE)
 OTHERS = re.compile(
     rf"\b(?:(?:an)?other|different|further|additional|(?:the|a)\s+(?:first|second|third|fourth|next|last))\s+"
