@@ -200,7 +200,9 @@ def _projection(random: np.random.Generator) -> Pixels:
     body = body + random.uniform(0.01, 0.06) * np.clip(rim, 0, 1) * (np.abs(x) < 0.85)
     body = body + random.uniform(0.2, 0.6) * _inside(18 * (y - 0.62 - 0.1 * np.cos(3 * x)))
     return _grey(
-        _smooth(body ** random.uniform(0.6, 1.2), random.uniform(0.8, 2)), random, random.uniform(0, 0.02)
+        _smooth(np.clip(body, 0, None) ** random.uniform(0.6, 1.2), random.uniform(0.8, 2)),
+        random,
+        random.uniform(0, 0.02),
     )
 
 

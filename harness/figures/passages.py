@@ -15,7 +15,9 @@ from dataclasses import dataclass
 __all__ = ["Passages", "passages"]
 
 ONE = r"[A-Za-z]\d?"
-LETTERS = rf"{ONE}(?:\s*(?:,\s*and\s|,\s*&|,|and\s|&|/|-|\u2013|\u2014|to\s|through\s)\s*{ONE}(?![A-Za-z]))*"
+LETTERS = (
+    rf"{ONE}(?:\s*(?:,\s*and\s|,\s*&|,|and\s|&|/|-|\u2013|\u2014|to\s|through\s)\s*{ONE}(?![A-Za-z])){{0,12}}"
+)
 ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
 NUMBERED = r"[Ff]ig(?:ure)?s?\.?\s*S?\d{1,3}"
 FIGURE = r"[Ff]ig(?:ure)?s?\.?\s*S?\d{0,3}"

@@ -61,7 +61,7 @@ def _brightness(picture: Pixels, random: np.random.Generator) -> Pixels:
     return np.asarray((picture / 255.0) ** random.uniform(0.6, 1.6) * 255, np.uint8)
 
 
-def _negative(picture: Pixels, random: np.random.Generator) -> Pixels:
+def _negative(picture: Pixels, _: np.random.Generator) -> Pixels:
     return 255 - picture
 
 

@@ -160,7 +160,9 @@ def test_a_man_in_his_fifties_may_be_the_man_of_54_and_not_the_woman_or_the_man_
 
 
 def test_a_number_without_an_age_may_be_anybody_whose_number_is_not_told() -> None:
-    found = groups(named("p/patient-1", "p/man-45", "p/woman-60", "p/patient-2"), ["Case 1, a 45-year-old man."])
+    found = groups(
+        named("p/patient-1", "p/man-45", "p/woman-60", "p/patient-2"), ["Case 1, a 45-year-old man."]
+    )
     assert [s.value for s in found] == ["p/man-45", "p/man-45", "p/patient-2", "p/patient-2"]
 
 

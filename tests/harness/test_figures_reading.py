@@ -18,6 +18,7 @@ from harness.figures.reading_study import (
 
 CAPTIONS = Path(__file__).with_name("captions")
 
+
 @pytest.mark.parametrize("line", lines_of(CAPTIONS / "labels.tsv"), ids=lambda line: line[1][:60])
 def test_a_caption_gets_the_label_that_a_reader_gives(line: tuple[str, ...]) -> None:
     assert judged_label(line)[0] == "right", judged_label(line)
