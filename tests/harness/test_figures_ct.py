@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.figures import training
+from harness.figures import sorting_study, training
 from harness.figures.ct import MODEL, ct_of, probability, words_for_ct
 from harness.figures.features import COUNT, features
 from harness.figures.forests import grown, read, write
@@ -135,6 +135,21 @@ def test_papers_are_scored_one_by_one_with_an_interval(few: Path, capsys: pytest
     out = capsys.readouterr().out
     assert "no paper trained on: 1 of 2 right, accuracy 0.500 (95 % Wilson interval" in out
     assert "one paper left out" in out
+
+
+def test_each_kind_of_picture_is_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind, truth in (("blank", "other"), ("black", "ct")):
+        (tmp_path / kind / truth).mkdir(parents=True)
+        Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / kind / truth / "0.png")
+    assert sorting_study.main(["--kinds", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "other blank" in out
+    assert "all   1 of 2 right, 0.500" in out
+
+
+def test_a_folder_without_kinds_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sorting_study.main(["--kinds", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("error: no pictures in")
 
 
 def test_an_empty_folder_is_named_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
