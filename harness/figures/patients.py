@@ -217,9 +217,11 @@ def _paper(document: str) -> str:
 def groups(suggested: Sequence[Suggestion], texts: Sequence[str] = ()) -> tuple[Suggestion, ...]:
     """The suggestions of one paper with names joined that may mean the same patient.
 
-    Names are joined when one picture shows both, or one of the `texts` (captions, paragraphs) names a numbered patient
-    and right after it an age. Each joined group is called after its first member in alphabetical order. As soon as
-    one picture of the paper has no name, it might show any of the patients: then all are one group.
+    Names are joined when one picture shows both, when one of the `texts` (captions, paragraphs) names a numbered
+    patient and right after it an age, and when no text tells the age of a number and the number of an age; what a
+    person named (confidence 1) is not joined for that last reason. Each joined group is called after its first
+    member in alphabetical order. As soon as one picture of the paper has no name, it might show any of the
+    patients: then all are one group.
     """
     values = [s.value or "" for s in suggested]
     paper = next((value.partition("/")[0] for value in values if value), "")
@@ -231,7 +233,9 @@ def groups(suggested: Sequence[Suggestion], texts: Sequence[str] = ()) -> tuple[
         )
     parent = {name: name for names in members for name in names}
     linked = [pair for text in texts for pair in _apposed(text)]
-    for together in [*members, *_same_age(parent), *linked, *_undecided(parent, linked)]:
+    by_eye = {n for s, names in zip(suggested, members, strict=True) if s.confidence >= 1 for n in names}
+    guessed = [name for name in parent if name not in by_eye]
+    for together in [*members, *_same_age(parent), *linked, *_undecided(guessed, linked)]:
         known = [name for name in together if name in parent]
         for name in known[1:]:
             a, b = sorted((_root(parent, known[0]), _root(parent, name)))

@@ -166,6 +166,11 @@ def test_a_number_without_an_age_may_be_anybody_whose_number_is_not_told() -> No
     assert [s.value for s in found] == ["p/man-45", "p/man-45", "p/patient-2", "p/patient-2"]
 
 
+def test_what_a_person_named_is_not_joined_because_no_age_is_told() -> None:
+    by_eye = Suggestion("p/patient-7", 1.0, "named by eye")
+    assert [s.value for s in groups([*named("p/man-40"), by_eye])] == ["p/man-40", "p/patient-7"]
+
+
 def test_an_age_with_units_or_decimals_is_read_and_a_span_of_time_is_not() -> None:
     assert patients_in("a 3.5-year-old boy") == ("man-3",)
     assert patients_in("CT 3 weeks after a first scan of a woman") == ()
