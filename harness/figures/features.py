@@ -12,7 +12,9 @@ SIDE = 96  # pixels of the square that edges are measured on
 VIEW = 12  # pixels of the square that the model sees as it is
 LEVELS = 16  # of grey
 
-COUNT = 20 + LEVELS + 8 + VIEW * VIEW
+GRAIN = 6  # cells of a side that fine structure is counted in
+
+COUNT = 33 + LEVELS + 2 * 8 + VIEW * VIEW + GRAIN * GRAIN
 
 
 def features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -22,6 +24,8 @@ def features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     grey, view = _small(picture, SIDE), _small(picture, VIEW)
     shape = np.log(picture.width / picture.height)
     parts = [_tones(grey), _edges(grey), _colours(colour), _symmetry(grey), _rings(grey), np.array([shape])]
+    clear = _stretched(grey)
+    parts += [_edges(clear), _symmetry(clear), _rings(clear), _quantiles(clear), _grain(clear)]
     levels = np.histogram(grey, bins=LEVELS, range=(0, 1))[0] / grey.size
     normal = (view - view.mean()) / (view.std() + 0.05)
     return np.concatenate([*parts, np.sqrt(levels), normal.ravel()]).astype(np.float32)
@@ -30,6 +34,25 @@ def features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _small(picture: Image.Image, side: int) -> NDArray[np.float32]:
     small = picture.convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(np.asarray(small, np.float32) / 255, np.float32)
+
+
+def _stretched(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The greys spread from 0 to 1, so that a picture of little contrast looks like any other."""
+    low, high = np.quantile(grey, [0.02, 0.98])
+    return np.asarray(np.clip((grey - low) / max(high - low, 0.02), 0, 1), np.float32)
+
+
+def _quantiles(grey: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(np.quantile(grey, [0.25, 0.75]))
+
+
+def _grain(grey: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How much fine structure each cell of a grid holds: what a pixel differs from those around it."""
+    around = (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
+    fine = np.abs(grey[1:-1, 1:-1] - around)
+    side = fine.shape[0] // GRAIN
+    cells = fine[: side * GRAIN, : side * GRAIN].reshape(GRAIN, side, GRAIN, side)
+    return np.asarray(np.sqrt(cells.mean(axis=(1, 3))).ravel() * 3)
 
 
 def _tones(grey: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ class Forest:
 
 
 def grown(
-    features: NDArray[np.float32], is_ct: NDArray[np.bool_], about: str, trees: int = 80, leaves: int = 100
+    features: NDArray[np.float32], is_ct: NDArray[np.bool_], about: str, trees: int = 100, leaves: int = 200
 ) -> Forest:
     """A forest fitted to rows of features; the same rows in the same order give the same forest."""
     from sklearn.ensemble import ExtraTreesClassifier

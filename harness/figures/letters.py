@@ -17,6 +17,7 @@ Word = tuple[float, float, float, float, str]
 """x0, y0, x1, y1 in PDF points, and what is printed there."""
 
 LETTER = re.compile(r"^[(\[]?([A-Za-z])[)\]]?[.:,]?$")
+ORDINALS = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
 FARTHEST = 0.35  # of a panel's larger side: a letter beyond belongs to something else
 
 
@@ -201,19 +202,24 @@ def _in_column(a: Box, b: Box) -> bool:
 
 
 def _placed(box: Box, boxes: Sequence[Box], names: Sequence[str]) -> str | None:
-    """The place that a panel is in, of those named."""
+    """The place that a panel is in, of those named: "left", "lower row", "second column"."""
     x0, y0 = min(b[0] for b in boxes), min(b[1] for b in boxes)
     x1, y1 = max(b[2] for b in boxes), max(b[3] for b in boxes)
     across = ((box[0] + box[2]) / 2 - x0) / max(x1 - x0, 1e-9)
     down = ((box[1] + box[3]) / 2 - y0) / max(y1 - y0, 1e-9)
+    middle = 0.3 < (down if _stacked(boxes) else across) < 0.7
     fits = {
-        "left": across < 0.5, "right": across >= 0.5,
-        "top": down < 0.5, "upper": down < 0.5, "bottom": down >= 0.5, "lower": down >= 0.5,
-        "middle": 0.3 < (down if _stacked(boxes) else across) < 0.7,
+        "left": across < 0.5, "right": across >= 0.5, "top": down < 0.5, "upper": down < 0.5,
+        "bottom": down >= 0.5, "lower": down >= 0.5, "middle": middle, "central": middle, "center": middle,
+        "centre": middle,
     }  # fmt: skip
+    row, column = _rows(boxes)[boxes.index(box)], _columns(boxes)[boxes.index(box)]
     for name in sorted(names, key=lambda n: -len(n.split())):
-        words = [word for word in name.split() if word in fits]
-        if words and all(fits[word] for word in words):
+        words = name.split()
+        if ORDINALS.get(words[0]) == (column if words[-1] == "column" else row):
+            return name
+        known = [word for word in words if word in fits]
+        if known and all(fits[word] for word in known):
             return name
     return None
 

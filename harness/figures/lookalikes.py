@@ -178,6 +178,55 @@ def _radiograph(random: np.random.Generator) -> Pixels:
     return 255 - pixels if random.random() < 0.05 else pixels
 
 
+def _projection(random: np.random.Generator) -> Pixels:
+    """A chest that rays go through, from the front or the side: thicknesses of ellipsoids, added up."""
+    shape = (int(random.integers(200, 420)), int(random.integers(200, 420)))
+    x, y = _grid(shape)
+    lateral = random.random() < 0.35
+    body = np.sqrt(np.clip(1 - (x / random.uniform(0.95, 1.4)) ** 4, 0, 1)) * random.uniform(0.9, 1.3)
+    body = body * (1 + 0.25 * np.clip(y, 0, 1))
+    sides = (0.0, 0.12) if lateral else (-random.uniform(0.36, 0.48), random.uniform(0.36, 0.48))
+    for side in sides:
+        wide, tall = (
+            random.uniform(0.5, 0.7) if lateral else random.uniform(0.28, 0.38),
+            random.uniform(0.6, 0.8),
+        )
+        leaning = x - side + 0.1 * side * y
+        body = body - random.uniform(0.35, 0.5) * _thickness(leaning / wide, (y + 0.05) / tall)
+    body = body + random.uniform(0.2, 0.5) * _thickness((x - 0.12) / 0.33, (y - 0.3) / 0.36)
+    spine = -0.55 if lateral else 0.0
+    body = body + random.uniform(0.15, 0.4) * np.exp(-(((x - spine) / 0.1) ** 2)) * (1 + 0.1 * np.sin(28 * y))
+    rim = np.sin((y + 0.3 * np.abs(x)) * random.uniform(14, 24))
+    body = body + random.uniform(0.01, 0.06) * np.clip(rim, 0, 1) * (np.abs(x) < 0.85)
+    body = body + random.uniform(0.2, 0.6) * _inside(18 * (y - 0.62 - 0.1 * np.cos(3 * x)))
+    return _grey(
+        _smooth(np.clip(body, 0, None) ** random.uniform(0.6, 1.2), random.uniform(0.8, 2)),
+        random,
+        random.uniform(0, 0.02),
+    )
+
+
+def _thickness(x: Field, y: Field) -> Field:
+    return np.sqrt(np.clip(1 - x**2 - y**2, 0, 1))
+
+
+def _emission(random: np.random.Generator) -> Pixels:
+    """PET: a blurred body with hot spots, dark on white or in the colours of glowing iron."""
+    shape = (int(random.integers(160, 320)), int(random.integers(180, 400)))
+    x, y = _grid(shape)
+    field = 0.3 * (np.hypot(x / random.uniform(0.7, 0.95), y / random.uniform(0.6, 0.95)) < 1).astype(float)
+    for side in (-0.4, 0.4):
+        field = field - random.uniform(0, 0.2) * (np.hypot((x - side) / 0.25, y / 0.5) < 1)
+    for _ in range(int(random.integers(1, 7))):
+        left, top, size = random.uniform(-0.6, 0.6), random.uniform(-0.6, 0.6), random.uniform(0.04, 0.2)
+        field = field + random.uniform(0.3, 2.0) * (np.hypot((x - left) / size, (y - top) / size) < 1)
+    grey = _grey(_smooth(field, random.uniform(4, 12)), random, random.uniform(0, 0.01))
+    if random.random() < 0.5:
+        return 255 - grey
+    heat = grey[..., None] / 255.0 * 3 - np.array([0.0, 1.0, 2.0])
+    return np.asarray(np.clip(heat, 0, 1) * 255, np.uint8)
+
+
 def _head(random: np.random.Generator) -> Pixels:
     """A head on black: bright rim, folded tissue, dark ventricles."""
     shape = (int(random.integers(180, 360)), int(random.integers(160, 320)))
@@ -189,6 +238,43 @@ def _head(random: np.random.Generator) -> Pixels:
     hole = np.hypot((np.abs(x) - 0.12) / 0.07, y / 0.25) < 1
     brain = np.where(hole, random.choice([0.1, 0.9]), brain)
     return _grey(_smooth(brain + rim, random.uniform(0.6, 1.6)), random, random.uniform(0.005, 0.04))
+
+
+def _resonance(random: np.random.Generator) -> Pixels:
+    """MRI of a trunk: a bright rim of fat, organs of many greys, bright or black vessels, lungs without structure."""
+    shape = (int(random.integers(160, 380)), int(random.integers(180, 420)))
+    x, y = _grid(shape)
+    x, y = x + random.normal(scale=0.1), y + random.normal(scale=0.1)
+    radius = np.hypot(x / random.uniform(0.75, 1.3), y / random.uniform(0.65, 1.3))
+    field = np.where(radius < 1, random.uniform(0.15, 0.5), 0.0)
+    for _ in range(int(random.integers(5, 16))):
+        left, top, turn = random.uniform(-0.6, 0.6), random.uniform(-0.6, 0.6), random.uniform(0, np.pi)
+        along = (x - left) * np.cos(turn) + (y - top) * np.sin(turn)
+        across = (y - top) * np.cos(turn) - (x - left) * np.sin(turn)
+        inside = np.hypot(along / random.uniform(0.05, 0.5), across / random.uniform(0.04, 0.3)) < 1
+        field = np.where(inside & (radius < 0.92), random.uniform(0.0, 1.0), field)
+    rim = (radius > random.uniform(0.85, 0.95)) & (radius < 1)
+    field = np.where(rim, random.uniform(0.5, 1.0), field)
+    grain = _smooth(random.normal(size=shape), random.uniform(0.7, 3))
+    field = field * (1 + random.uniform(0.05, 0.3) * grain / np.abs(grain).max())
+    coil = 1 + random.uniform(-0.5, 0.5) * x + random.uniform(-0.5, 0.5) * y
+    return _grey(_smooth(field * coil, random.uniform(0.5, 1.8)), random, random.uniform(0.002, 0.03))
+
+
+def _tissue(random: np.random.Generator) -> Pixels:
+    """Stained tissue: winding bands, gaps and dark nuclei, in colour or grey."""
+    shape = (int(random.integers(150, 400)), int(random.integers(150, 400)))
+    bands = _smooth(random.normal(size=shape), random.uniform(3, 16))
+    bands = np.abs(bands / np.abs(bands).max())
+    nuclei = _smooth((random.random(shape) > random.uniform(0.97, 0.995)).astype(float), random.uniform(1, 3))
+    fibres = _smooth(random.normal(size=shape), random.uniform(0.6, 2))
+    dark = np.clip(1 - bands * random.uniform(1.5, 4), 0, 1) * random.uniform(0.3, 0.8)
+    dark = dark + nuclei / nuclei.max() * random.uniform(0.3, 0.9) + 0.1 * fibres / np.abs(fibres).max()
+    grey = 1 - np.clip(dark, 0, 1)[..., None]
+    if random.random() < 0.4:
+        return np.asarray(grey[..., 0] * 255, np.uint8)
+    stain = np.array([random.uniform(0.3, 0.9), random.uniform(0.0, 0.6), random.uniform(0.2, 0.8)])
+    return np.asarray((stain + grey * (0.95 - stain)) * 255, np.uint8)
 
 
 def _sample_head(random: np.random.Generator) -> Pixels:
@@ -269,10 +355,14 @@ KINDS: dict[str, Callable[[np.random.Generator], Pixels]] = {
     "table": _table,
     "diagram": _diagram,
     "radiograph": _radiograph,
+    "projection": _projection,
+    "emission": _emission,
     "head": _head,
     "sample-head": _sample_head,
     "micrograph": _micrograph,
     "gel": _gel,
     "ultrasound": _ultrasound,
     "photograph": _photograph,
+    "resonance": _resonance,
+    "tissue": _tissue,
 }

@@ -193,12 +193,14 @@ def _between(atom: Box, caption: Box, side: str, obstacles: Sequence[Box]) -> bo
 
 
 def _nearer(atom: Atom, boxes: Sequence[Box], caption: int, side: str) -> bool:
-    """Whether another caption faces a piece on the same side, and much better."""
+    """Whether another caption faces a piece on the same side, and much better, and does not lie behind this one."""
     mine = _claim(atom.box, boxes[caption], side)
     others = (
         _claim(atom.box, box, side)
         for number, box in enumerate(boxes)
-        if number != caption and _on_side(atom.box, box, side)
+        if number != caption
+        and _on_side(atom.box, box, side)
+        and not (mine and _on_side(boxes[caption], box, side))
     )
     return any(claim > mine + 0.3 for claim in others)
 

@@ -14,21 +14,32 @@ from dataclasses import dataclass
 
 __all__ = ["Passages", "passages"]
 
-LETTERS = r"[A-Za-z](?:\s*(?:,\s*and\s|,\s*&|,|and\s|&|/|-|\u2013|\u2014|to\s)\s*[A-Za-z](?![A-Za-z]))*"
+ONE = r"[A-Za-z]\d?"
+LETTERS = (
+    rf"{ONE}(?:\s*(?:,\s*and\s|,\s*&|,|and\s|&|/|-|\u2013|\u2014|to\s|through\s)\s*{ONE}(?![A-Za-z])){{0,12}}"
+)
+ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
+NUMBERED = r"[Ff]ig(?:ure)?s?\.?\s*S?\d{1,3}"
+FIGURE = r"[Ff]ig(?:ure)?s?\.?\s*S?\d{0,3}"
 START = r"(?:^|(?<=[.;:!?]\s)|(?<=[.;:!?]\)\s)|(?<=\|\s))"
+ROMANS = r"\((?P<letters>[ivx]{1,4}(?:\s*(?:,|and\s|-|\u2013)\s*[ivx]{1,4})*)\)"
 STYLES = (
-    rf"\((?:panels?\s+|figs?\.?\s*)?(?P<letters>{LETTERS})\)",
+    rf"\((?:[Pp]anels?\s+|[Ii]mages?\s+|{FIGURE})?(?P<letters>{LETTERS})\)",
     rf"\[(?P<letters>{LETTERS})\]",
-    rf"\b[Pp]anels?\s+\(?(?P<letters>{LETTERS})\)?(?![A-Za-z])",
+    rf"\b(?:[Pp]anels?|[Ii]mages?|[Ss]lices?|[Pp]arts?|[Ss]ubfigures?|{FIGURE})\s*\(?(?P<letters>{LETTERS})\)?(?![A-Za-z])",
     rf"(?:{START}|(?<=\s))(?P<letters>{LETTERS})\)",
-    rf"{START}(?P<letters>{LETTERS})\s*[:.|](?=\s)",
+    rf"{START}(?P<letters>{LETTERS})\s*[:.|=\u2013\u2014-](?=\s)",
+    rf"(?:\(|(?<=;\s))(?P<letters>{LETTERS})[,:=]\s+",
+    rf"(?:{START}|(?<=,\s))(?P<letters>{LETTERS})\s*=\s+",
+    ROMANS,
     rf"{START}(?P<letters>{LETTERS})(?:,\s+|\s+(?=[A-Z0-9]))",
 )
 """Ways to print letters, the surest first; of equally long sequences the first counts."""
 
 PLACES = (
-    r"(?P<letters>(?:upper|lower|top|middle|bottom|left|right)"
-    r"(?:[\s-]+(?:left|right|row|column|panels?|images?))*)"
+    r"(?P<letters>(?:(?:first|second|third|fourth|1st|2nd|3rd|4th)\s+(?:row|column|line)"
+    r"|(?:upper|lower|top|middle|central|center|centre|bottom|left|right)"
+    r"(?:[\s-]+(?:left|right|middle|row|column|panels?|images?))*))"
 )
 PLACE_STYLES = (rf"\({PLACES}\)", rf"{START}(?:[Tt]he\s+)?{PLACES}\s*[:,]")
 LABEL = re.compile(
@@ -64,7 +75,7 @@ class Passages:
 
 def passages(caption: str) -> Passages:
     """The caption's introduction and its words for each panel."""
-    text = LABEL.sub("", " ".join(caption.split()))
+    text = _unlabelled(" ".join(caption.split()))
     readings = [(_markers(text, style), False) for style in STYLES]
     readings += [(_place_markers(text, style), True) for style in PLACE_STYLES]
     markers, places = max(readings, key=_weight)
@@ -72,6 +83,14 @@ def passages(caption: str) -> Passages:
         return Passages(text)
     introduction, parts = _behind(text, markers) if _follow(text, markers) else _before(text, markers)
     return Passages(introduction, tuple(parts.items()), places)
+
+
+def _unlabelled(text: str) -> str:
+    """The caption without the figure's name; a letter behind it stays where other figures' letters follow."""
+    lettered = re.match(rf"{NUMBERED}\s?[aA](?![A-Za-z])", text)
+    if lettered and re.search(rf"\b{NUMBERED}\s?[b-zB-Z](?![A-Za-z])", text):
+        return text
+    return LABEL.sub("", text)
 
 
 def _weight(reading: tuple[list[_Marker], bool]) -> tuple[bool, int]:
@@ -85,16 +104,18 @@ class _Marker:
     start: int
     stop: int
     names: tuple[str, ...]
+    upper: bool = False
 
 
 def _markers(text: str, style: str) -> list[_Marker]:
     """The markers of one style, or none unless their letters are a, b, ... without a gap."""
+    read = _romans if style is ROMANS else _letters
     found = [
-        _Marker(match.start(), match.end(), _letters(match["letters"]))
+        _Marker(match.start(), match.end(), read(match["letters"]), match["letters"][0].isupper())
         for match in re.finditer(style, text)
-        if _one_case(match["letters"])
+        if style is ROMANS or _one_case(match["letters"])
     ]
-    found = _of_main_case(text, [marker for marker in found if marker.names])
+    found = _of_main_case([marker for marker in found if marker.names])
     named = _named(found)
     expected = [chr(97 + number) for number in range(len(named))]
     while named and sorted(named) != expected:  # a stray letter: "(n)", "(P)"
@@ -106,17 +127,10 @@ def _markers(text: str, style: str) -> list[_Marker]:
     return found if len(named) >= 2 else []
 
 
-def _of_main_case(text: str, found: list[_Marker]) -> list[_Marker]:
+def _of_main_case(found: list[_Marker]) -> list[_Marker]:
     """Markers in the case of the first a: a caption does not mix (A) and (a)."""
     first = next((marker for marker in found if "a" in marker.names), None)
-    if first is None:
-        return []
-    upper = any(letter.isupper() for letter in _single(text, first))
-    return [m for m in found if any(letter.isupper() for letter in _single(text, m)) == upper]
-
-
-def _single(text: str, marker: _Marker) -> list[str]:
-    return re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", text[marker.start : marker.stop])
+    return [marker for marker in found if marker.upper == first.upper] if first else []
 
 
 def _one_case(letters: str) -> bool:
@@ -129,12 +143,18 @@ def _letters(words: str) -> tuple[str, ...]:
     names: list[str] = []
     pieces = re.split(r"\s*(?:,|\band\b|&|/)\s*", words.lower())
     for piece in (p for p in pieces if p):
-        ends = re.split(r"\s*(?:-|\u2013|\u2014|\bto\b)\s*", piece)
-        first, last = ord(ends[0]), ord(ends[-1])
+        ends = re.split(r"\s*(?:-|\u2013|\u2014|\bto\b|\bthrough\b)\s*", piece)
+        first, last = ord(ends[0][0]), ord(ends[-1][0])
         if last < first:
             return ()
         names += [chr(code) for code in range(first, last + 1)]
     return tuple(names)
+
+
+def _romans(words: str) -> tuple[str, ...]:
+    """The letters that stand for the roman numerals of "i" or "ii, iii"; none for an unknown numeral or a range."""
+    pieces = [piece for piece in re.split(r"\s*(?:,|\band\b)\s*", words) if piece]
+    return tuple(chr(97 + ROMAN.index(p)) for p in pieces) if all(p in ROMAN for p in pieces) else ()
 
 
 def _place_markers(text: str, style: str) -> list[_Marker]:
@@ -188,7 +208,7 @@ def _behind(text: str, markers: list[_Marker]) -> tuple[str, dict[str, str]]:
 
 
 def _add(parts: dict[str, str], marker: _Marker, words: str) -> None:
-    words = re.sub(r"^(?:[\s,;:|.]|and\s)+", "", words).rstrip(" ,;:|")
+    words = re.sub(r"^(?:[\s,;:|.]|and\s)+", "", words).rstrip(" ,;:|(")
     words = re.sub(r"(?:,|;)?\s+(?:and|or)$", "", words)
     for name in marker.names:
         parts[name] = f"{parts[name]} {words}" if name in parts else words

@@ -26,10 +26,13 @@ VALUES = ("COVID", "non-COVID", "uncertain", "nothing")
 GAPS = {
     "few": r"(?:[^\s.;]+\s+){0,3}?",
     "some": r"(?:[^\s.;]+\s+){0,8}?",
-    "near": r"(?:(?!(?:patient|case|made|despite|with|in)s?\b)[^\s.;,]+\s+){0,3}?",
+    "near": r"(?:(?!(?:patient|case|made|despite|with|in|after|until|then|when|but|whose)s?\b)[^\s.;,]+\s+){0,3}?",
+    "link": r"(?:(?!(?:and|or|versus|vs|but|nor|than|from|for|like)\b)[^\s.;]+\s+){0,8}?",
+    "firm": r"(?:(?!(?:not|no|nor|never|negative|{other})\b)[^\s.;]+\s+){0,8}?",
 }
-KEYS = {"name", "says", "confidence", "yields", "patterns"}
+KEYS = {"name", "says", "confidence", "yields", "settles", "patterns"}
 DASHES = {ord(dash): "-" for dash in "\u2010\u2011\u2012\u2013\u2014\u2212"}
+LONGEST = 6000  # characters of a text that are read: a caption is shorter, and long ones cost their square
 FROM_MENTIONS = 0.8
 """Share of its confidence that a rule keeps when it spoke in a paragraph and not in the caption."""
 
@@ -46,6 +49,7 @@ class Rule:
     says: str
     confidence: float
     yields: bool
+    settles: bool
     pattern: re.Pattern[str]
 
 
@@ -71,7 +75,9 @@ def _read(path: Path) -> tuple[Rule, ...]:
         raise RulesBroken(f"cannot read the rules {str(path)!r}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RulesBroken(f"{str(path)!r} is not TOML: {error}") from None
-    words = {name: _joined(path, "words", name, listed) for name, listed in table.get("words", {}).items()}
+    words: dict[str, str] = {}
+    for name, patterns in table.get("words", {}).items():
+        words[name] = _filled(_joined(path, "words", name, patterns), words)
     listed = table.get("rule", [])
     if not isinstance(listed, list) or not listed:
         raise RulesBroken(f"{str(path)!r} holds no rule; expected at least one [[rule]]")
@@ -82,6 +88,13 @@ def _joined(path: Path, where: str, name: str, patterns: Any) -> str:
     if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) for p in patterns):
         raise RulesBroken(f"{str(path)!r}: {name!r} of {where} is {patterns!r}; expected a list of patterns")
     return "(?:" + "|".join(f"(?:{pattern})" for pattern in patterns) + ")"
+
+
+def _filled(pattern: str, words: Mapping[str, str]) -> str:
+    """A pattern with the names in braces replaced; a name may stand in the words of those after it."""
+    for name, alternatives in words.items():
+        pattern = pattern.replace("{" + name + "}", alternatives)
+    return pattern
 
 
 def _rule(path: Path, number: int, entry: Mapping[str, Any], words: Mapping[str, str]) -> Rule:
@@ -100,9 +113,7 @@ def _rule(path: Path, number: int, entry: Mapping[str, Any], words: Mapping[str,
         raise RulesBroken(
             f"{str(path)!r}: {where} has confidence {confidence!r}; expected a number in 0 to 1"
         )
-    pattern = _joined(path, where, "patterns", entry.get("patterns"))
-    for name, alternatives in {**words, **GAPS}.items():
-        pattern = pattern.replace("{" + name + "}", alternatives)
+    pattern = _filled(_joined(path, where, "patterns", entry.get("patterns")), {**GAPS, **words})
     try:
         compiled = re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE)
     except re.error as error:
@@ -112,6 +123,7 @@ def _rule(path: Path, number: int, entry: Mapping[str, Any], words: Mapping[str,
         entry["says"],
         float(confidence),
         entry.get("yields") is True,
+        entry.get("settles") is True,
         compiled,
     )
 
@@ -150,8 +162,8 @@ def _texts(panel: str, caption: str, mentions: Sequence[str]) -> Iterator[tuple[
 
 def _said(text: str, rules: Sequence[Rule]) -> Suggestion | None:
     """What the rules find in one text, or None when none speaks."""
-    hits = _hits(" ".join(text.translate(DASHES).split()), rules)
-    firm = [hit for hit in hits if not hit.rule.yields] or hits
+    hits = _hits(" ".join(text[:LONGEST].translate(DASHES).split()), rules)
+    firm = [hit for hit in hits if hit.rule.settles] or [hit for hit in hits if not hit.rule.yields] or hits
     if not firm:
         return None
     best = {says: _surest(firm, says) for says in VALUES[:3]}

@@ -2,11 +2,13 @@
 
     python -m harness.figures.sorting_study --ct DIR [--ct DIR] [--count 300] [--seed 0]
     python -m harness.figures.sorting_study --truth GROUND_TRUTH.json [--cut DIR]
+    python -m harness.figures.sorting_study --kinds DIR [--model FILE]
 
 The first splits synthetic composites of real slices, whose boxes are known exactly. The second takes figures of real
 PDFs at the boxes that a ground truth gives, splits them, and sorts them by picture, by words and by both; `--cut`
 writes the panels to DIR/PAPER/ct and DIR/PAPER/other (those of figures of several kinds to DIR/PAPER/mixed, to be
-sorted by hand) for `harness.figures.training --papers`.
+sorted by hand) for `harness.figures.training --papers`. The third asks the model of CT about pictures in
+DIR/KIND/ct and DIR/KIND/other.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from PIL import Image
 
 from harness.errors import DatasetMissing, HarnessError
 from harness.figures.composites import composite
-from harness.figures.ct import ct_of, probability, words_for_ct
+from harness.figures.ct import MODEL, ct_of, probability, words_for_ct
+from harness.figures.features import features
+from harness.figures.forests import read
 from harness.figures.letters import Word
 from harness.figures.panels import boxes, panels_of
 from harness.figures.passages import passages
@@ -201,6 +205,27 @@ def _cut(seen: _Seen, found: Sequence[Panel], folder: Path) -> None:
         Image.fromarray(_pixels(seen.image, panel)).save(place / name)
 
 
+def _kinds(root: Path, model: Path | None) -> Iterator[str]:
+    """How many pictures of each kind the model gets right, and of all."""
+    forest = read(MODEL if model is None else model)
+    totals = [0, 0]
+    for kind in sorted(folder for folder in root.iterdir() if folder.is_dir()):
+        for truth in ("ct", "other"):
+            files = sorted(
+                p for p in (kind / truth).glob("*") if p.suffix.lower() in {".png", ".jpg", ".jpeg"}
+            )
+            chances = [forest.probability(features(np.asarray(Image.open(f).convert("RGB")))) for f in files]
+            right = sum((chance >= 0.5) == (truth == "ct") for chance in chances)
+            totals = [totals[0] + right, totals[1] + len(files)]
+            if files:
+                yield f"{truth:5} {kind.name:40} {right} of {len(files)}"
+    if not totals[1]:
+        raise DatasetMissing(
+            f"no pictures in {str(root)!r}; expected DIR/KIND/ct/*.png and DIR/KIND/other/*.png"
+        )
+    yield f"all   {totals[0]} of {totals[1]} right, {totals[0] / totals[1]:.3f}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what was asked for; 0, or 1 after an error in one line."""
     parser = argparse.ArgumentParser(prog="python -m harness.figures.sorting_study", description=__doc__)
@@ -210,12 +235,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--truth", type=Path, help="ground truth of figures, beside its PDFs")
     parser.add_argument("--cut", type=Path, help="write the panels of these PDFs here")
+    parser.add_argument("--kinds", type=Path, help="folder of pictures, KIND/ct and KIND/other")
+    parser.add_argument("--model", type=Path, help="another model of CT than the shipped one")
     options = parser.parse_args(arguments)
     try:
         if options.ct:
             sys.stdout.writelines(f"{line}\n" for line in _synthetic(options.ct, options.count, options.seed))
         if options.truth:
             sys.stdout.writelines(f"{line}\n" for line in _real(options.truth, options.cut))
+        if options.kinds:
+            sys.stdout.writelines(f"{line}\n" for line in _kinds(options.kinds, options.model))
     except (HarnessError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from harness.errors import DatasetMissing, HarnessError
 from harness.figures.features import features
 from harness.figures.forests import Forest, grown, write
 from harness.figures.lookalikes import KINDS, lookalike
+from harness.figures.variations import varied
 
 __all__ = ["Evaluation", "evaluated", "main", "rows"]
 
@@ -30,6 +31,7 @@ Pixels = NDArray[np.uint8]
 
 MOST = 1000  # pictures of one folder
 OF_A_KIND = 250
+TIMES = 2  # that each slice is shown, changed in other ways
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
@@ -49,12 +51,15 @@ def rows(ct: Sequence[Path], other: Sequence[Path]) -> tuple[NDArray[np.float32]
     """Features and truth of all training pictures, each changed at random by a fixed seed."""
     generator = np.random.default_rng(0)
     found = [
-        (features(_varied(p, generator, medical=True)), True) for folder in ct for p in _pictures(folder)
+        (features(varied(p, generator, medical=True)), True)
+        for folder in ct
+        for p in _pictures(folder)
+        for _ in range(TIMES)
     ]
-    found += [(features(_varied(p, generator)), False) for folder in other for p in _pictures(folder)]
+    found += [(features(varied(p, generator)), False) for folder in other for p in _pictures(folder)]
     for kind in KINDS:
         made = (lookalike(kind, generator) for _ in range(OF_A_KIND))
-        found += [(features(_varied(picture, generator)), False) for picture in made]
+        found += [(features(varied(picture, generator)), False) for picture in made]
     return np.array([row for row, _ in found], np.float32), np.array([truth for _, truth in found], bool)
 
 
@@ -72,45 +77,6 @@ def _pictures(folder: Path) -> Iterator[Pixels]:
     for path in files[:MOST]:
         with Image.open(path) as image:
             yield np.asarray(image.convert("RGB"))
-
-
-def _varied(picture: Pixels, generator: np.random.Generator, *, medical: bool = False) -> Pixels:
-    """A part of the picture, brighter or darker; medical ones also with the print that papers put on them."""
-    if generator.random() < 0.5:
-        picture = _part(picture, generator)
-    if generator.random() < 0.3:
-        bright = (picture / 255.0) ** generator.uniform(0.6, 1.6)
-        picture = np.asarray(bright * 255, np.uint8)
-    if medical:
-        picture = _marked(picture, generator)
-    return picture
-
-
-def _part(picture: Pixels, generator: np.random.Generator) -> Pixels:
-    height, width = picture.shape[:2]
-    share = generator.uniform(0.3, 1.0)
-    high, wide = max(int(height * share), 16), max(int(width * share * generator.uniform(0.8, 1.25)), 16)
-    high, wide = min(high, height), min(wide, width)
-    top, left = int(generator.integers(height - high + 1)), int(generator.integers(width - wide + 1))
-    return picture[top : top + high, left : left + wide]
-
-
-def _marked(picture: Pixels, generator: np.random.Generator) -> Pixels:
-    """With coloured noise as JPEG leaves it, a letter in a box, an arrow."""
-    image = Image.fromarray(picture)
-    draw = ImageDraw.Draw(image)
-    side = max(min(image.size) // 8, 6)
-    if generator.random() < 0.4:
-        draw.rectangle((0, 0, side, side), fill=(255, 255, 255))
-        draw.text((side // 3, side // 4), "A", fill=tuple(int(v) for v in generator.integers(0, 120, size=3)))
-    if generator.random() < 0.3:
-        x, y = (int(generator.integers(0, n)) for n in image.size)
-        colour = tuple(int(v) for v in generator.choice([0, 255], size=3))
-        draw.line((x, y, x + side, y + side), fill=colour, width=max(side // 5, 1))
-    noisy = np.asarray(image, np.float64)
-    if generator.random() < 0.6:
-        noisy = noisy + generator.normal(scale=generator.uniform(0.3, 2.5), size=(1, 1, 3))
-    return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
 
 def evaluated(
@@ -161,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         base = rows(options.ct, options.other)
-        about = f"{int(base[1].sum())} pictures of CT from {', '.join(p.name for p in options.ct)}; "
+        about = f"{int(base[1].sum())} views of CT from {', '.join(p.name for p in options.ct)}; "
         about += f"{int((~base[1]).sum())} others: " + ", ".join([*KINDS, *(p.name for p in options.other)])
         sys.stdout.write(about + "\n")
         if options.papers:

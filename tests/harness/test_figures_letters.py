@@ -61,6 +61,8 @@ def test_numbers_that_do_not_fit_give_no_letter() -> None:
 
 
 def test_places_are_found_by_where_a_panel_lies() -> None:
+    assert lettered(GRID, [], ("first row", "second row")) == (*["first row"] * 2, *["second row"] * 2)
+    assert lettered(GRID, [], ("first column", "second column")) == ("first column", "second column") * 2
     assert lettered(GRID, [], ("left", "right")) == ("left", "right", "left", "right")
     assert lettered(GRID, [], ("top row", "bottom row")) == ("top row", "top row", "bottom row", "bottom row")
 

@@ -92,5 +92,19 @@ def test_the_label_of_the_figure_is_no_letter() -> None:
     assert passages("Supplementary Figure S3: Axial CT.").introduction == "Axial CT."
 
 
-def test_a_long_hostile_caption_is_read_at_once() -> None:
-    passages("(A, " * 3000 + "a) " * 3000 + "A-B-C-" * 2000)
+@pytest.mark.parametrize("words", ["(A, ", "a) ", "A-B-C-", "A, ", "a and ", "Fig. 1a ", "(i, ", "left: "])
+def test_a_long_hostile_caption_is_read_at_once(words: str) -> None:
+    passages(words * (20_000 // len(words)))
+
+
+def test_letters_of_the_figures_themselves_are_read() -> None:
+    said = passages("Figure 1a and b Axial CT. Figure 1c Coronal CT.")
+    assert said.parts == (("a", "Axial CT."), ("b", "Axial CT."), ("c", "Coronal CT."))
+
+
+def test_ordinals_alone_are_no_places() -> None:
+    assert passages("First, CT was made. Second, a swab was taken.").parts == ()
+
+
+def test_an_unknown_roman_numeral_is_no_letter() -> None:
+    assert passages("(i) One. (iiii) Two.").parts == ()

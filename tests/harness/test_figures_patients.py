@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.figures.patients import groups, patient_of, patients_in
+from harness.figures.patients import groups, patient_of, patients_in, somebody_unnamed
 from harness.figures.types import Suggestion
 
 
@@ -110,3 +110,74 @@ def test_a_picture_of_nobody_named_makes_the_paper_one_group() -> None:
 
 def test_no_pictures_make_no_groups() -> None:
     assert groups([]) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Another patient.",
+        "Case 1 and another patient.",
+        "A healthy control.",
+        "The second patient, day 3.",
+        "The mother of patient 3.",
+        "Case 1's brother.",
+        "Four patients, one a 45-year-old man.",
+        "Several cases.",
+    ],
+)
+def test_somebody_shown_without_a_name_is_noticed(text: str) -> None:
+    assert somebody_unnamed(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The same patient, day 9.",
+        "Another patient, a 45-year-old man.",
+        "Two patients: a 37-year-old man and a 50-year-old woman.",
+        "Patients 1 and 2.",
+        "Day 9.",
+    ],
+)
+def test_who_is_named_or_meant_again_is_not(text: str) -> None:
+    assert not somebody_unnamed(text)
+
+
+def test_a_panel_of_another_patient_does_not_take_the_one_before_it() -> None:
+    caption = "CT. (A) A 37-year-old man. (B) Another patient. (C) Day 9."
+    found = [patient_of("", caption, "p.pdf", letter).value for letter in "abc"]
+    assert found == ["p/man-37", "p", "p"]
+
+
+def test_a_healthy_control_is_not_in_the_patients_group() -> None:
+    caption = "(A) A 37-year-old man with COVID-19. (B) Normal control."
+    assert patient_of("", caption, "p.pdf", "b").value == "p"
+
+
+def test_a_man_in_his_fifties_may_be_the_man_of_54_and_not_the_woman_or_the_man_of_61() -> None:
+    found = groups(named("p/man-50s", "p/man-54", "p/woman-54", "p/man-61"))
+    assert [s.value for s in found] == ["p/man-50s", "p/man-50s", "p/woman-54", "p/man-61"]
+
+
+def test_a_number_without_an_age_may_be_anybody_whose_number_is_not_told() -> None:
+    found = groups(
+        named("p/patient-1", "p/man-45", "p/woman-60", "p/patient-2"), ["Case 1, a 45-year-old man."]
+    )
+    assert [s.value for s in found] == ["p/man-45", "p/man-45", "p/patient-2", "p/patient-2"]
+
+
+def test_what_a_person_named_is_not_joined_because_no_age_is_told() -> None:
+    by_eye = Suggestion("p/patient-7", 1.0, "named by eye")
+    assert [s.value for s in groups([*named("p/man-40"), by_eye])] == ["p/man-40", "p/patient-7"]
+
+
+def test_an_age_with_units_or_decimals_is_read_and_a_span_of_time_is_not() -> None:
+    assert patients_in("a 3.5-year-old boy") == ("man-3",)
+    assert patients_in("CT 3 weeks after a first scan of a woman") == ()
+    assert patients_in("a network with 25M parameters") == ()
+
+
+@pytest.mark.parametrize("words", ["patient 1, ", "45-year-old ", "M/4", "another ", "patients A and "])
+def test_a_long_hostile_text_is_read_at_once(words: str) -> None:
+    patients_in(words * 5000)
+    somebody_unnamed(words * 5000)

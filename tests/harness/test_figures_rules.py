@@ -222,7 +222,58 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_rules(tmp_path / "absent.toml")
 
 
-def test_a_long_hostile_caption_is_read_in_a_second() -> None:
+def test_where_a_rule_settles_the_others_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    rule = "[[rule]]\nname = '{0}'\nsays = '{1}'\nconfidence = {2}\npatterns = ['{0}']\n"
+    path.write_text(
+        rule.format("plague", "COVID", 0.9) + rule.format("pox", "non-COVID", 0.6) + "settles = true\n"
+    )
+    rules = read_rules(path)
+    assert label_of("plague or pox", rules=rules).value == "non-COVID"
+    assert label_of("plague", rules=rules).value == "COVID"
+
+
+def test_words_may_be_made_of_words_before_them(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    words = "[words]\nbeast = ['ox', 'ass']\nherd = ['many\\s+{beast}en']\n"
+    path.write_text(
+        words + "[[rule]]\nname = 'herd'\nsays = 'COVID'\nconfidence = 0.5\npatterns = ['{herd}']\n"
+    )
+    assert label_of("Many oxen.", rules=read_rules(path)).value == "COVID"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "no evidence of ",
+        "positive negative ",
+        "influenza and ",
+        "COVID-19 with ",
+        "tests for rsv, ",
+        "post covid ",
+        "negative, but ",
+        "(",
+    ],
+)
+def test_a_long_hostile_caption_is_read_in_seconds(words: str) -> None:
     """Lazy gaps must not multiply: a page of words without an end comes back at once."""
-    text = "no evidence of " * 400 + "positive negative " * 400
-    label_of(text)
+    label_of(words * (20_000 // len(words)))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "value"),
+    [
+        ("PCR negative, mimicking nothing; COVID-19 in her husband was denied.", None),
+        ("COVID-19 patients and emphysema patients.", None),
+        ("A first swab was negative. Two days later a second swab was positive.", "COVID"),
+        ("PCR was negative for COVID-19 but positive for influenza.", "non-COVID"),
+        ("SARS-CoV infection in 2003.", "non-COVID"),
+        ("Severe acute respiratory syndrome coronavirus 2 (SARS-CoV-2) pneumonia.", "COVID"),
+        ("Viral pneumonia.", "non-COVID"),
+        ("PCR confirmed COVID-19 as the cause of this viral pneumonia.", "COVID"),
+        ("RT-PCR became negative after COVID-19.", "COVID"),
+        ("The network called this influenza pneumonia COVID-19.", "non-COVID"),
+    ],
+)
+def test_further_turns_of_phrase(sentence: str, value: str | None) -> None:
+    assert label_of(sentence).value == value, label_of(sentence)
