@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from harness.curation.child import PAGES
-from harness.curation.collection import DOCUMENTS, paper_folder, paper_record, write_failure
+from harness.curation.collection import DOCUMENTS, paper_folder
+from harness.curation.papers import paper_record, write_failure
 from harness.curation.readers import ERRORS, Pool, Reader
 from harness.curation.reading import FILE
 from harness.errors import DataError, UsageError
