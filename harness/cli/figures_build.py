@@ -117,8 +117,10 @@ def _build(
     progress.say_kept()
     failed = progress.failures
     say(f"{len(tasks) - len(failed)} of {len(tasks)} PDFs read, {progress.figures} figures in {out}")
-    for outcome in failed if len(tasks) > FEW else ():
-        say(f"FAILED: {_shown(outcome.task.path.name)}: {outcome.message}")
+    if failed and len(tasks) > FEW:
+        say(f"{len(failed)} could not be read:")
+        for outcome in failed:
+            say(f"  {_shown(outcome.task.path.name)}: {outcome.message}")
     return len(failed)
 
 
@@ -138,9 +140,9 @@ class _Progress:
         """Count a PDF and say how it ended; those that were read before are said in one line."""
         self.ended += 1
         self.figures += outcome.figures
+        self.earlier += outcome.seconds == 0.0  # kept, or failed as before
         if outcome.status == "kept":
             self.kept += 1
-            self.earlier += 1
             return
         self.say_kept()
         if outcome.status == "failed":
