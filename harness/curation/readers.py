@@ -140,6 +140,7 @@ class Pool:
 
     def start(self, task: Mapping[str, Any]) -> Reader:
         """Return a reader that works on a task in the folder it names."""
+        Path(task["folder"], ERRORS).touch()
         if not self._forks:
             return Fresh(self._command, task)
         worker = self._idle.pop() if self._idle else _Worker()
