@@ -144,7 +144,8 @@ class _Progress:
         if outcome.status == "kept":
             self.kept += 1
             return
-        self.say_kept()
+        if outcome.seconds:  # else it failed before, among those that were read before
+            self.say_kept()
         if outcome.status == "failed":
             self.failures.append(outcome)
         _say(outcome, self.ended, self.total)

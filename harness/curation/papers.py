@@ -101,7 +101,9 @@ def checked_record(folder: Path) -> dict[str, Any]:
     try:
         record = _Record.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror}; build again") from error
+        raise DataError(
+            f"cannot read {str(path)!r}: {error.strerror}; remove its folder and build again"
+        ) from error
     except ValidationError as error:
         raise DataError(
             f"{str(path)!r} is damaged: {_complaint(error)}; remove its folder and build again"
