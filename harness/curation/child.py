@@ -36,8 +36,9 @@ USED = (
 )  # fmt: skip
 """What reading a PDF imports sooner or later."""
 
-UNUSED = "pymupdf.layout"
-"""PyMuPDF 2.0 imports this where it is installed, a network for the layout of pages, and takes a second for it."""
+UNUSED = ("pymupdf.layout", "pymupdf4llm")
+"""PyMuPDF 2.0 imports these where they are installed: a network for the layout of pages, and what it runs on. Together
+they take a second or two and 300 MB of addresses, and nothing here asks for them."""
 
 
 def main(task: dict[str, Any]) -> None:
@@ -89,7 +90,8 @@ def _say(text: str) -> None:
 
 def _import_without_layout() -> None:
     """Import what is used, and keep PyMuPDF from what is not: where that is not there, it does without."""
-    sys.modules.setdefault(UNUSED, None)  # type: ignore[arg-type]
+    for name in UNUSED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     for name in USED:
         import_module(name)
 
