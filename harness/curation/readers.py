@@ -143,9 +143,18 @@ class Pool:
         Path(task["folder"], ERRORS).touch()
         if not self._forks:
             return Fresh(self._command, task)
-        worker = self._idle.pop() if self._idle else _Worker()
+        worker = self._ready() or _Worker()
         worker.read(task)
         return _Forked(worker, self)
+
+    def _ready(self) -> _Worker | None:
+        """A worker that waits and was not killed meanwhile."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive:
+                return worker
+            worker.close()
+        return None
 
     def take_back(self, worker: _Worker) -> None:
         """Keep a worker for another PDF, unless it is gone."""

@@ -83,9 +83,9 @@ def when_a_reader_is_there(out: Path, act: Callable[[int], object]) -> threading
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[readers._Worker]:
     """Every process that was started to fork off readers."""
-    started: list[object] = []
+    started: list[readers._Worker] = []
 
     class Counted(readers._Worker):
         def __init__(self) -> None:
@@ -101,7 +101,7 @@ def ends(found: list[Outcome]) -> list[tuple[str, str]]:
 
 
 def test_a_reader_that_dies_of_a_signal_costs_one_pdf_and_its_worker_goes_on(
-    tmp_path: Path, workers: list[object]
+    tmp_path: Path, workers: list[readers._Worker]
 ) -> None:
     tasks = [endless(tmp_path / "bad.pdf"), task(drawn(tmp_path / "good.pdf"))]
     killing = when_a_reader_is_there(tmp_path / "out", lambda pid: os.kill(pid, signal.SIGSEGV))
@@ -114,7 +114,7 @@ def test_a_reader_that_dies_of_a_signal_costs_one_pdf_and_its_worker_goes_on(
 
 
 def test_a_reader_that_hangs_is_stopped_and_the_next_pdf_gets_another_worker(
-    tmp_path: Path, workers: list[object]
+    tmp_path: Path, workers: list[readers._Worker]
 ) -> None:
     tasks = [endless(tmp_path / "bad.pdf"), task(drawn(tmp_path / "good.pdf"))]
     found = list(built(tasks, tmp_path / "out", workers=1, limits=Limits(10.0)))
@@ -124,7 +124,7 @@ def test_a_reader_that_hangs_is_stopped_and_the_next_pdf_gets_another_worker(
     assert not scratch_of(tmp_path / "out")
 
 
-def test_a_worker_that_dies_itself_costs_one_pdf(tmp_path: Path, workers: list[object]) -> None:
+def test_a_worker_that_dies_itself_costs_one_pdf(tmp_path: Path, workers: list[readers._Worker]) -> None:
     tasks = [endless(tmp_path / "bad.pdf"), task(drawn(tmp_path / "good.pdf"))]
     killing = when_a_reader_is_there(tmp_path / "out", lambda pid: os.kill(parent_of(pid), signal.SIGKILL))
     found = list(built(tasks, tmp_path / "out", workers=1, limits=Limits(60.0)))
@@ -134,6 +134,18 @@ def test_a_worker_that_dies_itself_costs_one_pdf(tmp_path: Path, workers: list[o
     assert until(lambda: not scratch_of(tmp_path / "out"))
 
 
+def test_a_worker_that_dies_while_it_waits_costs_nothing(
+    tmp_path: Path, workers: list[readers._Worker]
+) -> None:
+    tasks = [task(drawn(tmp_path / name)) for name in ("a.pdf", "b.pdf")]
+    outcomes = built(tasks, tmp_path / "out", workers=1)
+    assert next(outcomes).status == "read"
+    workers[0].kill()
+    assert next(outcomes).status == "read"
+    outcomes.close()
+    assert len(workers) == 2
+
+
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "READER", (sys.executable, "-c", "import sys; sys.exit(4)"))
     (end,) = built([task(drawn(tmp_path / "a.pdf"))], tmp_path / "out", workers=1, limits=Limits(60.0))
@@ -141,7 +153,7 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest
 
 
 def test_one_worker_reads_several_pdfs_and_nothing_of_one_is_seen_in_the_next(
-    tmp_path: Path, workers: list[object]
+    tmp_path: Path, workers: list[readers._Worker]
 ) -> None:
     for name in ("a.pdf", "b.pdf", "c.pdf"):
         drawn(tmp_path / name)
