@@ -137,15 +137,35 @@ def test_a_sample_holds_as_many_calls_as_the_clock_needs() -> None:
     assert calls_of(lambda: sum(range(2000))) > 10
 
 
-@pytest.mark.slow
-def test_a_slowed_function_spends_its_share_on_average() -> None:
-    slow = slowed(product, 0.5, lambda: A[:4] @ A)
-    ratios = [_seconds(slow, 100) / _seconds(product, 100) for _ in range(11)]
-    assert 1.2 < np.median(ratios) < 1.9
+def test_a_slowed_function_spends_its_share_on_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+
+    def spend(seconds: float) -> Callable[[], None]:
+        def spent() -> None:
+            nonlocal clock
+            clock += seconds
+
+        return spent
+
+    monkeypatch.setattr("harness.bench.comparing.time.process_time", lambda: clock)
+    slow = slowed(spend(1.0), 0.5, spend(0.125))
+    for _ in range(101):
+        slow()
+    assert clock == 151.5  # a unit of an eighth divides what is owed: half a second a call
 
 
-def _seconds(function: Callable[[], Any], calls: int) -> float:
-    start = time.process_time()
-    for _ in range(calls):
-        function()
-    return time.process_time() - start
+def test_what_a_slowed_function_does_too_much_is_less_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, units = 0.0, 0
+
+    def work() -> None:
+        nonlocal clock
+        clock += 1.0
+
+    def unit() -> None:
+        nonlocal clock, units
+        clock, units = clock + 2.0, units + 1
+
+    monkeypatch.setattr("harness.bench.comparing.time.process_time", lambda: clock)
+    slow = slowed(work, 0.5, unit)
+    done = [(slow(), units)[1] for _ in range(8)]
+    assert done == [1, 1, 1, 1, 2, 2, 2, 2]
