@@ -36,9 +36,9 @@ USED = (
 )  # fmt: skip
 """What reading a PDF imports sooner or later."""
 
-UNUSED = ("pymupdf.layout", "pymupdf4llm")
-"""PyMuPDF 2.0 imports these where they are installed: a network for the layout of pages, and what it runs on. Together
-they take a second or two and 300 MB of addresses, and nothing here asks for them."""
+UNUSED = ("pymupdf.layout",)
+"""PyMuPDF 2.0 imports this where it is installed, a network for the layout of pages, and takes a second for it. Its
+neighbour pymupdf4llm stays: importing it changes how PyMuPDF measures letters, and `figures extract` imports it too."""
 
 
 def main(task: dict[str, Any]) -> None:
