@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,12 @@ from harness.errors import DataError, UsageError
 if TYPE_CHECKING:
     from harness.curation.building import Outcome, Task
     from harness.curation.dataset import Written
+
+FEW = 20
+"""After more PDFs than this, those that failed are named again at the end."""
+
+MOST_PROBLEMS = 5
+"""Of one PDF on the screen."""
 
 BUILD = """\b
 Examples:
@@ -100,29 +108,80 @@ def _build(
     from harness.cli.live import Live, say
     from harness.curation.building import Limits, built
 
-    failed = figures = 0
+    progress = _Progress(len(tasks))
     with Live() as live:
         live.stage(f"{len(tasks)} PDFs", 0.0)
-        ends = built(tasks, out, workers=workers, limits=Limits(seconds, memory_mb), retry=retry)
-        for number, outcome in enumerate(ends, 1):
-            live.stage(
-                f"{number} of {len(tasks)} PDFs: {_shown(outcome.task.path.name)}", number / len(tasks)
-            )
-            failed += outcome.status == "failed"
-            figures += outcome.figures
-            _say(outcome, number, len(tasks))
-    say(f"{len(tasks) - failed} of {len(tasks)} PDFs read, {figures} figures in {out}")
-    return failed
+        for outcome in built(tasks, out, workers=workers, limits=Limits(seconds, memory_mb), retry=retry):
+            progress.add(outcome)
+            live.stage(progress.text(_shown(outcome.task.path.name)), progress.ended / len(tasks))
+    progress.say_kept()
+    failed = progress.failures
+    say(f"{len(tasks) - len(failed)} of {len(tasks)} PDFs read, {progress.figures} figures in {out}")
+    if failed and len(tasks) > FEW:
+        say(f"{len(failed)} could not be read:")
+        for outcome in failed:
+            say(f"  {_shown(outcome.task.path.name)}: {outcome.message}")
+    return len(failed)
+
+
+@dataclass
+class _Progress:
+    """How far a build is: what it says of each PDF, and when it will be through."""
+
+    total: int
+    ended: int = 0
+    kept: int = 0
+    earlier: int = 0
+    figures: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a PDF and say how it ended; those that were read before are said in one line."""
+        self.ended += 1
+        self.figures += outcome.figures
+        self.earlier += outcome.seconds == 0.0  # kept, or failed as before
+        if outcome.status == "kept":
+            self.kept += 1
+            return
+        if outcome.seconds:  # else it failed before, among those that were read before
+            self.say_kept()
+        if outcome.status == "failed":
+            self.failures.append(outcome)
+        _say(outcome, self.ended, self.total)
+
+    def say_kept(self) -> None:
+        """Say once how many PDFs were read before."""
+        from harness.cli.live import say
+
+        if self.kept:
+            say(f"{self.kept} of {self.total} PDFs: read before")
+        self.kept = 0
+
+    def text(self, name: str) -> str:
+        """What is shown while it goes on: how far it is, and how long the rest takes at this pace."""
+        from harness.cli.live import duration
+
+        left = self.total - self.ended
+        read = self.ended - self.earlier
+        rest = (
+            f", about {duration(left * (time.monotonic() - self.started) / read)} left"
+            if left and read
+            else ""
+        )
+        return f"{self.ended} of {self.total} PDFs{rest}: {name}"
 
 
 def _say(outcome: Outcome, number: int, total: int) -> None:
     from harness.cli.live import duration, say
 
-    how = {"read": f"{outcome.figures} figures in {duration(outcome.seconds)}", "kept": "read before"}
-    text = how.get(outcome.status, f"FAILED: {outcome.message}")
-    say(f"[{number}/{total}] {_shown(outcome.task.path.name)}: {text}")
-    for problem in outcome.problems if outcome.status == "read" else ():
-        say(f"problem: {_shown(outcome.task.path.name)}: {problem}")
+    name = _shown(outcome.task.path.name)
+    read = f"{outcome.figures} figures in {duration(outcome.seconds)}"
+    say(f"[{number}/{total}] {name}: {read if outcome.status == 'read' else f'FAILED: {outcome.message}'}")
+    for problem in outcome.problems[:MOST_PROBLEMS]:
+        say(f"problem: {name}: {problem}")
+    if more := outcome.problems[MOST_PROBLEMS:]:
+        say(f"problem: {name}: {len(more)} more; all are in its document.json")
 
 
 def _shown(name: str) -> str:
@@ -132,9 +191,10 @@ def _shown(name: str) -> str:
 
 def write(folder: Folder) -> None:
     """Write the dataset again, as the decisions are now: images, list, provenance and card."""
+    from harness.cli.live import say
     from harness.curation.dataset import write_dataset
 
-    _tell(write_dataset(folder))
+    _tell(write_dataset(folder, say=say))
 
 
 def _written(folder: Path) -> Written | None:
@@ -142,7 +202,7 @@ def _written(folder: Path) -> Written | None:
     from harness.curation.dataset import write_dataset
 
     try:
-        written = write_dataset(folder)
+        written = write_dataset(folder, say=say)
     except DataError as error:
         say(f"no dataset was written: {error}")
         return None

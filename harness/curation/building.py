@@ -6,13 +6,10 @@ A paper that is read is a folder that appears whole, by one rename; the next bui
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from harness.curation.child import PAGES
-from harness.curation.collection import DOCUMENTS, paper_folder, paper_record, write_failure
+from harness.curation.collection import DOCUMENTS, paper_folder
+from harness.curation.papers import paper_record, write_failure
+from harness.curation.readers import ERRORS, Pool, Reader
 from harness.curation.reading import FILE
 from harness.errors import DataError, UsageError
 
@@ -37,8 +36,6 @@ POLL_SECONDS = 0.02
 BLOCK = 1 << 20
 SCRATCH = ".reading-"
 LOCK = ".build.lock"
-
-READER = (sys.executable, "-m", "harness.curation.child")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +155,11 @@ def built(
     workers: int,
     limits: Limits | None = None,
     retry: bool = False,
-    reader: Sequence[str] = READER,
+    reader: Sequence[str] | None = None,
 ) -> Iterator[Outcome]:
     """Read PDFs into the collection `out`, `workers` at a time; yield how each ended, as it ends.
 
-    `reader` is the command that reads one. Papers that are there already, read by the same code, are kept; with
+    `reader` is another command that reads one. Papers that are there already, read by the same code, are kept; with
     `retry` failed ones are read again. Whatever ends this generator, be it Ctrl-C, ends the processes it started.
     """
     waiting = []
@@ -174,10 +171,11 @@ def built(
             else:
                 yield earlier
         running: list[_Running] = []
+        pool = Pool(reader)
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    running.append(_Running.start(waiting.pop(0), out, limits or Limits(), reader))
+                    running.append(_Running.start(waiting.pop(0), out, limits or Limits(), pool))
                 ended = [one for one in running if one.has_ended()]
                 running = [one for one in running if one not in ended]
                 for one in ended:
@@ -187,6 +185,7 @@ def built(
         finally:
             for one in running:
                 one.end()
+            pool.close()
             _swept(out)
 
 
@@ -232,19 +231,21 @@ class _Running:
     """A process that reads one PDF, the folder it works in, and the clock over it."""
 
     task: Task
-    process: subprocess.Popen[bytes]
+    reader: Reader
     scratch: Path
     limits: Limits
     started: float = field(default_factory=time.monotonic)
     late: float | None = None
+    code: int | None = None
 
     @classmethod
-    def start(cls, task: Task, out: Path, limits: Limits, reader: Sequence[str]) -> _Running:
-        scratch = out / DOCUMENTS / f"{SCRATCH}{task.sha256[:16]}-{os.getpid()}"
+    def start(cls, task: Task, out: Path, limits: Limits, pool: Pool) -> _Running:
+        scratch = out.resolve() / DOCUMENTS / f"{SCRATCH}{task.sha256[:16]}-{os.getpid()}"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         message = {
             "path": str(task.path.resolve()),
+            "folder": str(scratch),
             "name": task.path.name,
             "sha256": task.sha256,
             "reader": task.reader,
@@ -252,27 +253,18 @@ class _Running:
             "memory_bytes": limits.memory_mb << 20,
             "cpu_seconds": int(limits.seconds_for(MOST_PAGES)) + 60,
         }
-        with (scratch / "errors").open("wb") as errors:
-            process = subprocess.Popen(
-                [*reader, json.dumps(message)],
-                cwd=scratch,
-                env=_environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,  # Ctrl-C is the parent's
-            )
-        return cls(task, process, scratch, limits)
+        return cls(task, pool.start(message), scratch, limits)
 
     def has_ended(self) -> bool:
-        """Whether the process is over; one over its time is killed."""
-        if self.process.poll() is not None:
+        """Whether the reader is over; one over its time is killed."""
+        self.code = self.reader.poll()
+        if self.code is not None:
             return True
         limit = self.limits.seconds_for(self._pages())
         if time.monotonic() - self.started <= limit:
             return False
         self.late = limit
-        self._kill()
+        self.reader.kill()
         return True
 
     def _pages(self) -> int:
@@ -281,28 +273,16 @@ class _Running:
         except (OSError, ValueError):
             return 0
 
-    def _kill(self) -> None:
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self.process.kill()
-        except ProcessLookupError:
-            return
-        finally:
-            self.process.wait()
-
     def end(self) -> None:
-        """Stop the process."""
-        self._kill()
-        self._close()
-
-    def _close(self) -> None:
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        """Stop the reader."""
+        self.reader.kill()
+        self.reader.close()
 
     def outcome(self, out: Path) -> Outcome:
         """Put the paper where it belongs, or a note of why it could not be read."""
-        self._close()
+        self.reader.close()
         seconds = time.monotonic() - self.started
-        record = paper_record(self.scratch) if self.process.returncode == 0 else None
+        record = paper_record(self.scratch) if self.code == 0 else None
         if record is None:
             reason = self._reason()
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -310,7 +290,7 @@ class _Running:
             write_failure(self.scratch, self.task.path.name, self.task.sha256, self.task.reader, reason)
             record = paper_record(self.scratch)
         assert record is not None
-        for name in (PAGES, "errors"):
+        for name in (PAGES, ERRORS):
             (self.scratch / name).unlink(missing_ok=True)
         _put(self.scratch, paper_folder(out, self.task.sha256))
         if record["failed"]:
@@ -321,10 +301,10 @@ class _Running:
     def _reason(self) -> str:
         if self.late is not None:
             return f"took more than {self.late:.0f} s and was stopped (--time-limit)"
-        code = self.process.returncode
+        code = self.code or 0
         if code < 0:
             return f"its reader died of {_signal(-code)}"
-        said = (self.scratch / "errors").read_text("utf-8", "replace").strip().splitlines()
+        said = (self.scratch / ERRORS).read_text("utf-8", "replace").strip().splitlines()
         if said and re.match(r"[\w.]*MemoryError\b", said[-1]):
             return f"needs more than {self.limits.memory_mb} MB of memory (--memory-limit)"
         return f"its reader ended with {code}: {said[-1][:200] if said else f'without {FILE}'}"
@@ -335,14 +315,6 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _environment() -> dict[str, str]:
-    """The reader's environment: one thread, and this same code."""
-    root = str(Path(__file__).parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _put(scratch: Path, place: Path) -> None:

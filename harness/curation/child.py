@@ -1,7 +1,8 @@
-"""The process that reads one PDF and may die of it: `python -m harness.curation.child JSON`.
+"""The process that reads one PDF and may die of it: `python -m harness.curation.child [JSON]`.
 
 It limits itself before the PDF is opened, works in an empty folder, and ends with its parent. The parent looks at
-the clock (`harness.curation.building`).
+the clock (`harness.curation.building`). Without a task, tasks are taken from standard input, one a line, and each
+is read by a process that is forked off for it (`harness.curation.readers`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import os
 import signal
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PAGES", "main"]
+from harness.curation.readers import ERRORS
+
+__all__ = ["PAGES", "main", "serve"]
 
 PAGES = "pages"
 """The file in which the child says how many pages there are, before it reads them."""
@@ -25,17 +29,71 @@ PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
 
 
+USED = (
+    "harness.curation.reading", "harness.figures.documents", "harness.figures.limits", "pymupdf",
+    "scipy.ndimage", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.ImageChops", "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin", "PIL.PpmImagePlugin",
+)  # fmt: skip
+"""What reading a PDF imports sooner or later."""
+
+UNUSED = ("pymupdf.layout",)
+"""PyMuPDF 2.0 imports this where it is installed, a network for the layout of pages, and takes a second for it. Its
+neighbour pymupdf4llm stays: importing it changes how PyMuPDF measures letters, and `figures extract` imports it too."""
+
+
 def main(task: dict[str, Any]) -> None:
     """Read the PDF of a task into its folder, the current one."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _die_with_parent()
     _limit(task["memory_bytes"], task["cpu_seconds"])
+    _import_without_layout()
     from harness.curation.reading import read_paper
 
     path, folder = Path(task["path"]), Path.cwd()
     _say_pages(path, folder)
     rules = Path(task["rules"]) if task["rules"] else None
     read_paper(path, folder, name=task["name"], sha256=task["sha256"], reader=task["reader"], rules=rules)
+
+
+def serve() -> None:
+    """Fork off a reader for each task that comes, one after the other, and say its number and how it ended."""
+    _die_with_parent()
+    for line in iter(sys.stdin.buffer.readline, b""):
+        task = json.loads(line)
+        os.chdir(task["folder"])
+        with Path(ERRORS).open("wb") as errors:  # also takes what goes wrong before there is a reader
+            os.dup2(errors.fileno(), 2)
+        _import_without_layout()
+        reader = os.fork()
+        if reader == 0:
+            _read_alone(task)
+        _, status = os.waitpid(reader, 0)
+        _say(f"ended {os.waitstatus_to_exitcode(status)}")
+
+
+def _read_alone(task: dict[str, Any]) -> None:
+    """Be a reader: lead a group, so that it can be killed with all it starts, and leave without tidying up."""
+    parent = os.getppid()
+    os.setsid()
+    _say(f"pid {os.getpid()}")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _die_with_parent()
+    if os.getppid() != parent:  # died before it could take this process with it
+        os._exit(1)
+    main(task)
+    os._exit(0)
+
+
+def _say(text: str) -> None:
+    os.write(1, f"{text}\n".encode())
+
+
+def _import_without_layout() -> None:
+    """Import what is used, and keep PyMuPDF from what is not: where that is not there, it does without."""
+    for name in UNUSED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    for name in USED:
+        import_module(name)
 
 
 def _limit(memory_bytes: int, cpu_seconds: int) -> None:
@@ -85,4 +143,4 @@ def _say_pages(path: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[1])) if len(sys.argv) > 1 else serve()

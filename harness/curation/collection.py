@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.curation.reading import FILE, SCHEMA_VERSION
+from harness.curation.papers import checked_record
 from harness.curation.types import Candidate, Paper, candidate_id
 from harness.errors import DataError
 from harness.figures.figure_files import file_stem
@@ -24,14 +23,10 @@ __all__ = [
     "Failure",
     "open_collection",
     "paper_folder",
-    "paper_record",
-    "write_failure",
 ]
 
 DOCUMENTS = "documents"
 DECISIONS = "decisions.jsonl"
-IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(?:png|jpg)")
-KEYS = {"schema_version", "name", "sha256", "reader", "failed", "problems", "figures"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +53,6 @@ def paper_folder(out: Path, sha256: str) -> Path:
     return out / DOCUMENTS / sha256[:16]
 
 
-def paper_record(folder: Path) -> dict[str, Any] | None:
-    """Return what a paper's folder says of it, None where that is missing, damaged or of another version."""
-    try:
-        record = json.loads((folder / FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(record, dict) or not set(record) >= KEYS or record["schema_version"] != SCHEMA_VERSION:
-        return None
-    return record
-
-
-def write_failure(folder: Path, name: str, sha256: str, reader: str, reason: str) -> None:
-    """Leave a note in a paper's folder that says why nothing of it could be read."""
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "name": name,
-        "sha256": sha256,
-        "reader": reader,
-        "failed": reason,
-        "problems": [],
-        "figures": [],
-    }
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    (folder / FILE).write_bytes(text.encode("utf-8", "replace"))
-
-
 def open_collection(folder: Path) -> Collection:
     """Return the papers and candidates of a folder that `harness figures build` made.
 
@@ -97,9 +66,11 @@ def open_collection(folder: Path) -> Collection:
     for place in sorted((folder / DOCUMENTS).iterdir()):
         if not re.fullmatch("[0-9a-f]{16}", place.name):
             continue  # somebody else's
-        record = paper_record(place)
-        if record is None:
-            raise DataError(f"{str(place / FILE)!r} is damaged; remove its folder and build again")
+        record = checked_record(place)
+        if record["sha256"][:16] != place.name:
+            raise DataError(
+                f"{str(place)!r} holds another paper than it is called after; remove it and build again"
+            )
         records.append((place, record))
     return _collected(folder, records)
 
@@ -110,14 +81,9 @@ def _collected(folder: Path, records: Sequence[tuple[Path, Mapping[str, Any]]]) 
         if record["failed"]:
             failures.append(Failure(record["name"], record["sha256"], record["failed"]))
             continue
-        try:
-            paper = _paper(place, record, stem)
-            candidates += list(_candidates(paper, record))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{str(place / FILE)!r} is damaged ({type(error).__name__}: {error}); remove its folder and build again"
-            ) from error
+        paper = _paper(place, record, stem)
         papers.append(paper)
+        candidates += list(_candidates(paper, record))
     return Collection(folder, tuple(papers), tuple(candidates), tuple(failures))
 
 
@@ -137,8 +103,8 @@ def _with_stems(
 
 def _stem(record: Mapping[str, Any]) -> str:
     """The DOI's suffix as Zhao et al. (2020) took it, else the file's name."""
-    suffix = str(record.get("doi") or "").partition("/")[2]
-    return file_stem(Path(f"{suffix}.pdf".replace("/", "-") if suffix else str(record["name"])))
+    suffix = record["doi"].partition("/")[2]
+    return file_stem(Path(f"{suffix}.pdf".replace("/", "-") if suffix else record["name"]))
 
 
 def _paper(place: Path, record: Mapping[str, Any], stem: str) -> Paper:
@@ -157,26 +123,22 @@ def _paper(place: Path, record: Mapping[str, Any], stem: str) -> Paper:
 
 def _candidates(paper: Paper, record: Mapping[str, Any]) -> Iterator[Candidate]:
     for figure in record["figures"]:
-        image = figure["image"]
-        if not IMAGE.fullmatch(image):
-            raise ValueError(f"image {image!r} is no name of ours")
         for panel in figure["panels"]:
-            yield _candidate(paper, figure, image, panel)
+            yield _candidate(paper, figure, figure["image"], panel)
 
 
 def _candidate(paper: Paper, figure: Mapping[str, Any], image: str, panel: Mapping[str, Any]) -> Candidate:
-    pixels = tuple(int(value) for value in panel["pixels"])
+    pixels = panel["pixels"]
     size = figure["page_size"] or (1.0, 1.0)
-    assert len(pixels) == 4
     return Candidate(
         candidate_id(paper.sha256, image, pixels),
         paper,
         image,
-        int(figure["page"]),
+        figure["page"],
         image.rpartition(".")[0].split("-", 2)[2],
         pixels,
-        tuple(panel["bbox"]),
-        (float(size[0]), float(size[1])),
+        panel["bbox"],
+        size,
         figure["label"] or "",
         panel["letter"],
         panel["text"],
@@ -185,6 +147,7 @@ def _candidate(paper: Paper, figure: Mapping[str, Any], image: str, panel: Mappi
         Suggestion(**panel["ct"]),
         Suggestion(**panel["label"]),
         Suggestion(**panel["patient"]),
+        panel["content"],
     )
 
 
@@ -202,4 +165,4 @@ def with_box(candidate: Candidate, pixels: tuple[int, int, int, int], reason: st
     )
     ct = replace(candidate.ct, reason=f"{reason}: {candidate.ct.reason}")
     made = candidate_id(candidate.paper.sha256, candidate.image, pixels)
-    return replace(candidate, id=made, pixels=pixels, box=box, ct=ct)
+    return replace(candidate, id=made, pixels=pixels, box=box, ct=ct, content=None)

@@ -9,9 +9,9 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from harness.curation.verdicts import Standing
 from harness.data.cards import Card, load_card
 from harness.errors import DataError
 
-__all__ = ["Written", "check_place", "safe_cell", "write_dataset"]
+__all__ = ["Busy", "Written", "check_place", "is_cut_off", "safe_cell", "write_dataset"]
 
 CARD, LIST, PROVENANCE, IMAGES = "card.toml", "images.csv", "provenance.csv", "images"
 LICENCE = "not stated: fill in (the images belong to the papers that provenance.csv names)"
 CITATION = "the papers that provenance.csv names"
+WRITE_LOCK, OLD = ".write.lock", f".old-{IMAGES}-"
 KEPT = ("title", "description", "licence", "citation", "doi", "url")
 """What a person may have written on the card stays when it is written again."""
 
@@ -41,6 +42,10 @@ PROVENANCE_COLUMNS = (
 )  # fmt: skip
 LONGEST_CELL = 8000
 PATIENCE_SECONDS = 60.0
+
+
+class Busy(DataError):
+    """Another process writes the dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +94,65 @@ def _is_ours(provenance: Path) -> bool:
         return file.read(len(columns) + 1).rstrip(b"\r\n") == columns
 
 
-def write_dataset(folder: Path) -> Written:
+def write_dataset(
+    folder: Path, *, say: Callable[[str], object] | None = None, patience: float | None = None
+) -> Written:
     """Write the dataset of a collection into its folder; what was written before is replaced.
 
-    Raises `DataError` where no picture is a CT slice with a label, and leaves what is there as it is.
+    `say` is told when another process writes it, for which this waits at most `patience` seconds (a minute). Raises
+    `Busy` after that, `DataError` where no picture is a CT slice with a label, and leaves what is there as it is.
     """
-    from filelock import FileLock, Timeout
-
     if not (folder / DOCUMENTS).is_dir():
         return _written(folder)  # says that it is no collection
     try:
-        with FileLock(folder / ".write.lock", timeout=PATIENCE_SECONDS):
+        with _alone(folder, say, PATIENCE_SECONDS if patience is None else patience):
             return _written(folder)
-    except Timeout:
-        raise DataError(f"another process writes the dataset of {str(folder)!r}; wait for it") from None
     except OSError as error:
         raise DataError(f"cannot write into {str(folder)!r}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _alone(folder: Path, say: Callable[[str], object] | None, patience: float) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / WRITE_LOCK)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if say is not None:
+                say(
+                    f"another process writes the dataset of {str(folder)!r}: waiting, at most {patience:.0f} s"
+                )
+            lock.acquire(timeout=patience)
+    except Timeout:
+        raise Busy(f"another process writes the dataset of {str(folder)!r}; wait for it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_cut_off(folder: Path) -> bool:
+    """Return whether a write of the dataset was killed while it replaced the one before, and none came after it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / WRITE_LOCK, timeout=0):
+            return _is_cut_off(folder)
+    except (Timeout, OSError):  # it's being written, or nobody can write here
+        return False
+
+
+def _is_cut_off(folder: Path) -> bool:
+    return any(folder.glob(f"{OLD}*"))
 
 
 def _written(folder: Path) -> Written:
     collection = open_collection(folder)
     check_place(folder)
     standing = Standing(collection.candidates, read_events(folder / DECISIONS))
+    was_cut_off = _is_cut_off(folder)
     with _fresh(folder) as fresh:
         selection = selected(standing, fresh)
         if not selection.images:
@@ -119,13 +161,17 @@ def _written(folder: Path) -> Written:
                 f"no picture of {str(folder)!r} is a CT slice with a label ({left}); give labels with: "
                 f"harness figures review {folder}"
             )
-        return _put(folder, fresh, selection, standing.lost)
+        written = _put(folder, fresh, selection, standing.lost)
+    if not was_cut_off:
+        return written
+    remark = "the write before this one was cut off; this one is whole"
+    return replace(written, remarks=(*written.remarks, remark))
 
 
 @contextmanager
 def _fresh(folder: Path) -> Iterator[Path]:
-    """Lend a folder for images that is gone afterwards unless it was renamed; what a killed writer left goes too."""
-    for left in (*folder.glob(f".{IMAGES}-*"), *folder.glob(f".old-{IMAGES}-*")):
+    """Lend a folder for images that is gone afterwards unless it was renamed; what killed writers made goes too."""
+    for left in folder.glob(f".{IMAGES}-*"):
         shutil.rmtree(left)
     fresh = folder / f".{IMAGES}-{os.getpid()}"
     fresh.mkdir()
@@ -224,22 +270,37 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[\n" + "".join(f"    {_toml(one)},\n" for one in value) + "]"
     if isinstance(value, str):
-        return json.dumps("".join(c if c.isprintable() else " " for c in value), ensure_ascii=False)
+        return _toml_text(value)
     return str(value)
+
+
+def _toml_text(text: str) -> str:
+    """A text with the line breaks that a person wrote; other signs that nobody sees become blanks."""
+    lines = [
+        json.dumps("".join(c if c.isprintable() or c == "\t" else " " for c in line), ensure_ascii=False)
+        for line in text.replace("\r\n", "\n").split("\n")
+    ]
+    if len(lines) == 1:
+        return lines[0]
+    return '"""\n' + "\n".join(line[1:-1] for line in lines) + '"""'
 
 
 def _replace(
     folder: Path, fresh: Path, images: Sequence[Chosen], parts: Mapping[str, str], card: str
 ) -> None:
-    """Put a new dataset where an old one is: the images in one rename, the card last."""
-    old = folder / f".old-{IMAGES}-{os.getpid()}"
-    _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
+    """Put a new dataset where an old one is: the images in one rename, the card last.
+
+    Old images are there under another name until all is done, so that a write that was cut off can be told.
+    """
+    old = folder / f"{OLD}{os.getpid()}"
     if (folder / IMAGES).exists():
         (folder / IMAGES).rename(old)
+    _write(folder / PROVENANCE, _csv(PROVENANCE_COLUMNS, (_provenance(one) for one in images)))
     fresh.rename(folder / IMAGES)
     _write(folder / LIST, _csv(LIST_COLUMNS, (_listed(one, parts) for one in images)))
     _write(folder / CARD, card)
-    shutil.rmtree(old, ignore_errors=True)
+    for left in folder.glob(f"{OLD}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,9 @@ from harness.figures.limits import MOST_PIXELS
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["picture", "png", "thumbnail"]
+    from harness.figures.types import PixelBox
+
+__all__ = ["content_of", "contents", "picture", "png", "thumbnail"]
 
 
 PNG_LEVEL = 2
@@ -23,11 +27,22 @@ PNG_LEVEL = 2
 
 def picture(candidate: Candidate) -> Image:
     """Return a candidate's pixels, grey or RGB. Raises `DataError` where its figure's image is damaged."""
-    return _figure(candidate.paper.folder / candidate.image).crop(candidate.pixels)
+    path = candidate.paper.folder / candidate.image
+    figure = _figure(path)
+    if candidate.pixels[2] > figure.width or candidate.pixels[3] > figure.height:
+        raise DataError(
+            f"{str(path)!r} has {figure.width} x {figure.height} pixels and no box {list(candidate.pixels)}; "
+            f"remove its folder and build again"
+        )
+    return figure.crop(candidate.pixels)
 
 
 @lru_cache(maxsize=4)
 def _figure(path: Path) -> Image:
+    return _opened(path)
+
+
+def _opened(path: Path) -> Image:
     from PIL import Image
 
     try:
@@ -41,14 +56,33 @@ def _figure(path: Path) -> Image:
 
 def png(candidate: Candidate) -> bytes:
     """Return a candidate as a PNG file: grey where it has no colours."""
+    return _saved(_plain(picture(candidate)), "PNG", compress_level=PNG_LEVEL)
+
+
+def contents(path: Path, boxes: Sequence[PixelBox]) -> list[str]:
+    """Return the SHA-256 of boxes of an image: the same for the same pixels, grey or as RGB without colours."""
+    whole = _opened(path)
+    return [_digest(whole.crop(box)) for box in boxes]
+
+
+def content_of(candidate: Candidate) -> str:
+    """Return the SHA-256 of a candidate's pixels, computed where it is not known."""
+    return candidate.content or _digest(picture(candidate))
+
+
+def _digest(pixels: Image) -> str:
+    plain = _plain(pixels)
+    return hashlib.sha256(f"{plain.mode} {plain.size}".encode() + plain.tobytes()).hexdigest()
+
+
+def _plain(pixels: Image) -> Image:
     from PIL import ImageChops
 
-    pixels = picture(candidate)
-    if pixels.mode == "RGB":
-        red, green, blue = pixels.split()
-        if not (ImageChops.difference(red, green).getbbox() or ImageChops.difference(red, blue).getbbox()):
-            pixels = red
-    return _saved(pixels, "PNG", compress_level=PNG_LEVEL)
+    if pixels.mode != "RGB":
+        return pixels
+    red, green, blue = pixels.split()
+    coloured = ImageChops.difference(red, green).getbbox() or ImageChops.difference(red, blue).getbbox()
+    return pixels if coloured else red
 
 
 def thumbnail(candidate: Candidate, side_px: int = 144) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.curation.pictures import contents
 from harness.figures.descriptions import Seen, describing
 from harness.figures.documents import Unopened, figures_extra, open_pdf, read_document
 from harness.figures.figure_files import as_json
@@ -28,7 +30,7 @@ CONTEXT_PX = 900
 """Longer side of a page in context: its running text can just be read."""
 
 PACKAGE = Path(__file__).parent.parent
-CODE = ("figures/*.py", "figures/*.npz", "curation/reading.py", "data/decoding.py")
+CODE = ("figures/*.py", "figures/*.npz", "curation/reading.py", "curation/pictures.py", "data/decoding.py")
 
 
 def reader_digest(rules: Path | None = None) -> str:
@@ -86,6 +88,8 @@ def _read(path: Path, folder: Path, name: str, rules: Path | None) -> dict[str, 
         written["page_size"] = sizes.get(figure.page)
         for panel, more in zip(written["panels"], _panels(figure, document, name, seen, rules), strict=True):
             panel |= more
+        for panel, digest in zip(written["panels"], _contents(folder, figure), strict=True):
+            panel["content"] = digest
     del whole["file"]
     return whole | {"problems": [*whole["problems"], *problems]}
 
@@ -104,6 +108,14 @@ def _panels(
         }
         for panel, ct in zip(figure.panels, seen[figure.image], strict=True)
     ]
+
+
+def _contents(folder: Path, figure: Figure) -> Sequence[str | None]:
+    """Digests of the panels' pixels; None where there is no memory for them, and whoever needs one computes it."""
+    try:
+        return contents(folder / figure.image, [panel.pixels for panel in figure.panels])
+    except MemoryError:
+        return [None] * len(figure.panels)
 
 
 def _written(suggestion: Suggestion) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, get_args
 
+from harness.curation.dataset import Busy, is_cut_off
 from harness.curation.decisions import Action
 from harness.curation.pictures import png, thumbnail
 from harness.curation.reading import page_image
@@ -59,6 +60,10 @@ def serve(folder: Path, port: int, say: Callable[[str], Any], *, open_page: bool
         server = _listening(port, session)
         try:
             say(f"review: {server.address}")
+            if is_cut_off(folder):
+                say(
+                    "the last write of the dataset was cut off: write it again, by the key w or the command below"
+                )
             say(f"Ctrl-C ends it; every decision is kept at once. Then: harness figures write {folder}")
             if open_page:
                 import webbrowser
@@ -197,6 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._body()
         try:
             return _json({"said": "Written: " + "; ".join(self.server.session.write())})
+        except Busy as error:
+            raise _Refused(HTTPStatus.LOCKED, str(error)) from error
         except DataError as error:
             raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.curation.pictures import png
+from harness.curation.pictures import content_of, png
 from harness.curation.types import Candidate, Decided
 from harness.curation.verdicts import Standing
 from harness.data.decoding import decode, pixels_sha256
@@ -44,10 +44,11 @@ def selected(standing: Standing, folder: Path) -> Selection:
     """Return what goes into the dataset, after its images were written to an empty folder.
 
     A picture that is there several times goes in once, one that was decided on first; the groups of its papers
-    become one, as the same patient may be in both.
+    become one, as the same patient may be in both. Where one of them was rejected, those without a decision are
+    left out too.
     """
     left_out = Counter(reason for one in standing.by_id.values() if (reason := _reason(one)))
-    wanted = [one for one in standing.by_id.values() if one.in_dataset]
+    wanted = list(_without_copies_of_rejected(standing, left_out))
     chosen = list(_chosen(wanted, folder, image_names(standing), _groups(wanted)))
     by_pixels: dict[str, list[Chosen]] = defaultdict(list)
     for one in chosen:
@@ -61,6 +62,18 @@ def selected(standing: Standing, folder: Path) -> Selection:
     if repeats := len(chosen) - len(images):
         left_out["the same picture again"] = repeats
     return Selection(images, dict(left_out))
+
+
+def _without_copies_of_rejected(standing: Standing, left_out: Counter[str]) -> Iterable[Decided]:
+    """What goes in, less pictures without a decision whose pixels were rejected elsewhere; those are counted."""
+    rejected = {content_of(one.candidate) for one in standing.by_id.values() if one.verdict == "rejected"}
+    for one in standing.by_id.values():
+        if not one.in_dataset:
+            continue
+        if rejected and one.verdict is None and content_of(one.candidate) in rejected:
+            left_out["the same as a rejected picture"] += 1
+        else:
+            yield one
 
 
 def _reason(one: Decided) -> str:

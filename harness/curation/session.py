@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.curation.collection import DECISIONS, open_collection
-from harness.curation.dataset import write_dataset
+from harness.curation.dataset import is_cut_off, write_dataset
 from harness.curation.decisions import Action, Event, EventFile, effective
 from harness.curation.pictures import picture
 from harness.curation.selection import image_names
@@ -83,6 +83,7 @@ class Session:
                 "items": items,
                 "papers": [_paper(paper) for paper in papers.values()],
                 "lost": self._standing.lost,
+                "cut_off": is_cut_off(self._folder),
             }
 
     def _progress(self) -> dict[str, Any]:
@@ -128,8 +129,11 @@ class Session:
         return self._progress() | {"changed": items, "structure": structure, "focus": focus}
 
     def write(self) -> tuple[str, ...]:
-        """Write the dataset as it is decided now; return what was written, in lines."""
-        return write_dataset(self._folder).lines
+        """Write the dataset as it is decided now; return what was written, in lines.
+
+        Raises `Busy` while another process writes it.
+        """
+        return write_dataset(self._folder, patience=0.0).lines
 
     def detail(self, name: str) -> dict[str, Any] | None:
         """Return all that is known of a picture, for the eye."""
@@ -193,6 +197,7 @@ def _item(decided: Decided, name: str) -> dict[str, Any]:
         "ct": one.is_ct,
         "confidence": min(one.ct.confidence, one.label.confidence) if one.is_ct else one.ct.confidence,
         "paper": one.paper.stem,
+        "content": one.content[:16] if one.content else None,
         "whole": f"{one.paper.sha256[:16]}/{one.image}",
         "figure": one.figure,
         "page": one.page,

@@ -40,6 +40,7 @@ class Candidate:
 
     `object` is what PDF object it is ('52', or 'r1' for the first rendered figure of a page), `box` its place on the
     page of `page_size` points, `panels` how many pictures its figure has. `ct`, `label` and `patient` are suggestions.
+    `content` is the SHA-256 of its pixels where that is known: copies of a picture have the same.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Candidate:
     ct: Suggestion
     label: Suggestion
     patient: Suggestion
+    content: str | None = None
 
     @property
     def is_ct(self) -> bool:

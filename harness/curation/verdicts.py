@@ -26,7 +26,7 @@ class NotPossible(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How far the review is. `to_decide` are CT slices and all else that was decided on."""
+    """How far the review is. `to_decide`: CT slices, less copies of rejected ones, and all that was decided on."""
 
     decided: int
     to_decide: int
@@ -128,7 +128,13 @@ class Standing:
     def counts(self) -> Counts:
         """Return how far the review is."""
         verdicts = Counter(one.verdict for one in self.by_id.values())
-        open_ones = sum(one.verdict is None and one.candidate.is_ct for one in self.by_id.values())
+        rejected = {one.candidate.content for one in self.by_id.values() if one.verdict == "rejected"} - {
+            None
+        }
+        open_ones = sum(
+            one.verdict is None and one.candidate.is_ct and one.candidate.content not in rejected
+            for one in self.by_id.values()
+        )
         decided = sum(verdicts.values()) - verdicts[None]
         return Counts(
             decided, decided + open_ones, verdicts["accepted"], verdicts["relabelled"], verdicts["rejected"]

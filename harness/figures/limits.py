@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import struct
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 __all__ = ["MOST_PIXELS", "TooLarge", "broken", "check_page", "declared_pixels"]
@@ -15,7 +18,10 @@ MOST_CONTENT = 200_000_000
 """Bytes of the drawing operations of a page, unpacked."""
 
 SAFE_RAW = MOST_CONTENT // 1032
-"""Deflate packs at most 1032 to 1, so that shorter streams need not be tried."""
+"""Deflate packs at most 1032 to 1, other filters of text about as much: shorter streams are safe."""
+
+PIECE = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 
 def broken() -> tuple[type[Exception], ...]:
@@ -44,28 +50,74 @@ def check_page(document: Any, page: Any) -> None:
     forms = [xref for xref, *_ in page.get_xobjects()]
     for xref in dict.fromkeys([*page.get_contents(), *forms]):
         raw = document.xref_stream_raw(xref)
-        if raw is None or len(raw) < 1000:
+        if raw is None:
             continue
-        filters = document.xref_get_key(xref, "Filter")[1]
-        packed = filters.count("Decode")
-        if packed > 1 or (packed == 1 and "FlateDecode" not in filters and len(raw) > SAFE_RAW):
-            raise TooLarge(f"content {xref} is packed {packed} times ({len(raw)} bytes)")
-        if packed == 1 and "FlateDecode" in filters and len(raw) > SAFE_RAW:
-            size = _unpacked(raw)
-            if size > MOST_CONTENT:
-                raise TooLarge(f"content {xref} unpacks from {len(raw)} to more than {MOST_CONTENT} bytes")
+        try:
+            _check(raw, _filters(document, xref))
+        except TooLarge as error:
+            raise TooLarge(f"content {xref} {error}") from None
 
 
-def _unpacked(raw: bytes) -> int:
-    """The unpacked size of a deflated stream, counted piece by piece and no further than the limit."""
-    size, rest, unpacker = 0, raw, zlib.decompressobj()
+def _filters(document: Any, xref: int) -> list[str]:
+    """The filters of a stream in the order in which they are undone."""
+    kind, text = document.xref_get_key(xref, "Filter")
+    if kind == "xref":
+        text = document.xref_object(int(text.split()[0]))
+    return [name for name in re.findall(r"/(\w+)", text) if name != "Crypt"]
+
+
+def _check(raw: bytes, filters: Sequence[str]) -> None:
+    """Undo all filters but the last, no further than is safe, and count what that gives. Raises `TooLarge`."""
+    data = raw
+    for number, name in enumerate(filters, 1):
+        last = number == len(filters)
+        if name not in UNDOING and (not last or len(data) > SAFE_RAW):
+            raise TooLarge(
+                f"is packed by {' and '.join(filters)} ({len(raw)} bytes), which may hide too much"
+            )
+        if last:
+            size = sum(map(len, _inflated(data))) if name in DEFLATE and len(data) > SAFE_RAW else 0
+        else:
+            data = UNDOING[name](data)
+            size = len(data)
+        if size > MOST_CONTENT:
+            raise TooLarge(f"unpacks from {len(raw)} to more than {MOST_CONTENT} bytes")
+
+
+def _inflated(data: bytes) -> Iterator[bytes]:
+    """What deflated bytes unpack to, in pieces, not much further than is safe; damaged ones as far as they go."""
+    size, rest, unpacker = 0, data, zlib.decompressobj()
+    while rest and size <= MOST_CONTENT:
+        try:
+            piece = unpacker.decompress(rest, PIECE)
+        except zlib.error:
+            return  # the reader stops there too
+        yield piece
+        size, rest = size + len(piece), unpacker.unconsumed_tail
+
+
+def _from_ascii85(data: bytes) -> bytes:
+    """What ASCII85 stands for; of damaged text the length is an upper bound all the same."""
+    text = data.partition(b"~>")[0]
     try:
-        while rest and size <= MOST_CONTENT:
-            size += len(unpacker.decompress(rest, 1 << 20))
-            rest = unpacker.unconsumed_tail
-    except zlib.error:
-        return size  # damaged: the reader stops there too
-    return size
+        return base64.a85decode(text, ignorechars=b" \t\n\r\v\f\0")
+    except ValueError:
+        return text
+
+
+def _from_hex(data: bytes) -> bytes:
+    text = re.sub(rb"[^0-9A-Fa-f]", b"", data.partition(b">")[0])
+    return bytes.fromhex((text + b"0" * (len(text) % 2)).decode())
+
+
+DEFLATE = ("FlateDecode", "Fl")
+UNDOING: dict[str, Callable[[bytes], bytes]] = {
+    **dict.fromkeys(DEFLATE, lambda data: b"".join(_inflated(data))),
+    "ASCII85Decode": _from_ascii85,
+    "A85": _from_ascii85,
+    "ASCIIHexDecode": _from_hex,
+    "AHx": _from_hex,
+}
 
 
 def declared_pixels(document: Any, xref: int) -> int:

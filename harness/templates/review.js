@@ -3,7 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const FILTERS = {
   ct: ["CT slices", (one) => one.ct || one.verdict],
-  open: ["without a decision", (one) => one.ct && !one.verdict],
+  open: ["without a decision", (one) => one.ct && !one.verdict && !refused.has(one.content)],
   unlabelled: ["without a label", (one) => one.ct && one.verdict !== "rejected" && !(one.label || one.suggested)],
   unsure: ["unsure", (one) => one.confidence < UNSURE],
   class0: ["first class", (one) => as(one) === state.classes[0]],
@@ -16,9 +16,11 @@ const FILTERS = {
 const GRIDS = [[2, 1], [1, 2], [2, 2], [3, 1], [1, 3], [3, 2], [2, 3]];
 const POLL_MS = 2000;
 const UNSURE = 0.75;
+const MOST_TRIES = 60;
 
 let state = { version: -1, items: [], papers: [], classes: ["", ""], counts: {} };
 let shown = [];
+let refused = new Set();
 let now = null;
 let detail = null;
 let split = null;
@@ -65,6 +67,7 @@ function papers() {
 }
 
 function choose() {
+  refused = new Set(state.items.filter((one) => one.verdict === "rejected" && one.content).map((one) => one.content));
   const wanted = FILTERS[$("filter").value][1];
   const paper = $("paper").value;
   shown = state.items.filter((one) => wanted(one) && (!paper || one.paper === paper));
@@ -81,11 +84,12 @@ function progress() {
 }
 
 function as(one) {
+  if (!one.verdict && refused.has(one.content)) return null;
   return (one.ct || one.verdict) && one.verdict !== "rejected" ? one.label || one.suggested : null;
 }
 
 function standing(one) {
-  if (!one.verdict) return "";
+  if (!one.verdict) return refused.has(one.content) ? "out" : "";
   return one.verdict === "rejected" ? "out" : "in";
 }
 
@@ -94,6 +98,7 @@ function told(one) {
   const label = one.label || one.suggested;
   if (one.verdict) return `${one.verdict} as ${label}`;
   if (!one.ct) return "not taken: no CT suggested";
+  if (refused.has(one.content)) return "not taken: the same picture was rejected";
   return label ? `suggested: ${label}` : "no label yet";
 }
 
@@ -211,6 +216,7 @@ function words(one) {
     ...suggestion("Label", said.label, detail.label),
     ...suggestion("Patient", { ...said.patient, value: person(said.patient.value) }, detail.patient),
   );
+  copies(one);
   const letter = one.letter ? `, panel ${one.letter}` : "";
   $("caption-title").textContent = `Caption${one.figure ? ` of ${one.figure}` : ""}${letter}`;
   $("caption").replaceChildren(...marked(detail.caption || "No caption was found."));
@@ -223,6 +229,27 @@ function words(one) {
     paragraph.textContent = text;
     return paragraph;
   }));
+}
+
+function copies(one) {
+  const same = one.content ? state.items.filter((other) => other.content === one.content && other.id !== one.id) : [];
+  $("copies").hidden = !same.length;
+  $("copies").replaceChildren("The same picture, pixel for pixel: ", ...same.map((other) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `${other.name} (${told(other)})`;
+    button.addEventListener("click", () => { reach(other.id); });
+    return button;
+  }));
+}
+
+function reach(id) {
+  if (!shown.some((one) => one.id === id)) {
+    $("filter").value = "all";
+    $("paper").value = "";
+    choose();
+  }
+  busy = busy.then(() => show(id)).catch(gone);
 }
 
 function marked(text) {
@@ -277,14 +304,20 @@ function grid(wanted = !document.body.classList.contains("grid")) {
 
 async function write() {
   say("Writing the dataset …");
-  const answer = await fetch("write", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+  const ask = () => fetch("write", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+  let answer = await ask();
+  for (let tries = 0; answer.status === 423 && tries < MOST_TRIES; tries += 1) {
+    say("Waiting: another process writes the dataset …");
+    await new Promise((done) => { setTimeout(done, 1000); });
+    answer = await ask();
+  }
   const found = await answer.json();
   say(answer.ok ? found.said : `Nothing was written: ${found.error}`);
 }
 
 function undecided() {
   const place = shown.findIndex((one) => one.id === now);
-  const next = [...shown.slice(place + 1), ...shown.slice(0, Math.max(0, place))].find((one) => !one.verdict);
+  const next = [...shown.slice(place + 1), ...shown.slice(0, Math.max(0, place))].find((one) => !one.verdict && !refused.has(one.content));
   if (next) return show(next.id);
   say("Every picture shown here is decided.");
   return null;
@@ -498,4 +531,7 @@ async function watch() {
 }
 
 $("filter").replaceChildren(...Object.entries(FILTERS).map(([value, [text]]) => new Option(text, value)));
-busy = load().then(() => { watch(); }, gone);
+busy = load().then(() => {
+  if (state.cut_off) say("The last write of the dataset was cut off: write it again, by w.");
+  watch();
+}, gone);

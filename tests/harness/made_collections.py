@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from harness.curation.collection import DOCUMENTS, open_collection
+from harness.curation.pictures import contents
 from harness.curation.types import Candidate
 
 
@@ -40,6 +41,7 @@ class Made:
     image: str = "f-p6-52.png"
     failed: str | None = None
     mentions: Sequence[str] = field(default_factory=list)
+    digests: bool = False
 
     @property
     def group(self) -> str:
@@ -58,7 +60,12 @@ def collection(folder: Path, *papers: Made) -> Path:
         if paper.panels:
             Image.fromarray(pixels(paper.panels)).save(place / "f-p6-52.png")
         Image.new("L", (50, 70), 250).save(place / "page-6.jpg")
-        (place / "document.json").write_text(json.dumps(record(paper, sha256)))
+        found = record(paper, sha256)
+        if paper.digests:
+            (figure,) = found["figures"]
+            for panel in figure["panels"]:
+                (panel["content"],) = contents(place / "f-p6-52.png", [tuple(panel["pixels"])])
+        (place / "document.json").write_text(json.dumps(found))
     return folder
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from demo_papers import demo_paper
+from made_collections import Made, Panel, collection
 from waiting import until
 
 from harness.curation.collection import DECISIONS, open_collection
@@ -217,6 +218,42 @@ def test_naming_the_patient_by_keyboard(browser: Browser) -> None:
     assert browser.review.decided() == [("patient", "Patient 7")]
     assert browser.text("said") == "Patient: patient-7."
     assert "patient-7 by eye" in browser.text("suggestions")
+
+
+@pytest.fixture
+def twice(chromium: Any, tmp_path: Path) -> Iterator[Browser]:
+    """The page of two papers that hold the same picture, and another each."""
+    papers = [
+        Made(f"{name}.pdf", [Panel(1), Panel(grey)], digests=True) for name, grey in (("a", 2), ("b", 3))
+    ]
+    review = Review(collection(tmp_path / "twice", *papers))
+    review.start()
+    browser = Browser(chromium, review)
+    browser.open()
+    yield browser
+    chromium.get("about:blank")
+    review.kill()
+
+
+def test_a_copy_of_a_rejected_picture_says_so_and_can_be_taken_all_the_same(twice: Browser) -> None:
+    assert twice.text("copies") == "The same picture, pixel for pixel: b-p6-52%0 (suggested: COVID)"
+    twice.press("r")
+    assert twice.run("return document.getElementById('copies').hidden")
+    assert twice.text("count") == "1 of 3 decided"
+    twice.press("j")
+    assert twice.text("badge") == "not taken: the same picture was rejected"
+    assert twice.text("copies") == "The same picture, pixel for pixel: a-p6-52%0 (rejected)"
+    twice.press("a")
+    assert [one.verdict for one in twice.review.standing().by_id.values()] == [
+        "rejected",
+        None,
+        "accepted",
+        None,
+    ]
+    twice.press("kkk")
+    twice.run("document.querySelector('#copies button')?.click()")
+    twice.settled()
+    assert twice.text("name") == "b-p6-52%0", "the copy is opened"
 
 
 def test_letters_typed_as_a_name_decide_nothing(browser: Browser) -> None:

@@ -292,6 +292,28 @@ def content(out: Path) -> dict[str, bytes]:
     return {one.relative_to(out).as_posix(): one.read_bytes() for one in files}
 
 
+def test_of_many_pdfs_those_that_failed_are_named_again_at_the_end(tmp_path: Path) -> None:
+    paths = some_pdfs(tmp_path / "in", *(f"bad-{number}" for number in range(21)))
+    done = harness("figures", "build", tmp_path / "in", "--out", tmp_path / "out", "--workers", 2)
+    assert done.returncode == 1
+    _, _, end = done.stderr.partition("21 could not be read:\n")
+    named = re.findall(r"^  (bad-\d+\.pdf): not a PDF that can be read", end, re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in paths)
+
+
+def test_what_is_left_is_told_by_the_pace_of_what_was_read_now() -> None:
+    from harness.cli.figures_build import _Progress
+
+    task = Task(Path("a.pdf"), "ab", "code")
+    progress = _Progress(total=100, started=time.monotonic() - 60)
+    for _ in range(50):
+        progress.add(Outcome(task, "kept"))
+    assert progress.text("a.pdf") == "50 of 100 PDFs: a.pdf"
+    for _ in range(10):
+        progress.add(Outcome(task, "read", seconds=6.0))
+    assert re.fullmatch(r"60 of 100 PDFs, about 4 min \d s left: a\.pdf", progress.text("a.pdf"))
+
+
 @pytest.mark.slow
 def test_one_worker_and_several_give_the_same_bytes(papers: Path, tmp_path: Path) -> None:
     for workers in (1, 3):

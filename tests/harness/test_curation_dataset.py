@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,9 @@ from made_collections import Made, Panel, candidates, collection, several
 from PIL import Image
 
 from harness.curation.collection import DECISIONS, open_collection
-from harness.curation.dataset import check_place, safe_cell, write_dataset
-from harness.curation.decisions import EventFile
+from harness.curation.dataset import Busy, check_place, is_cut_off, safe_cell, write_dataset
+from harness.curation.decisions import EventFile, read_events
+from harness.curation.verdicts import Standing
 from harness.data.cards import load_card
 from harness.data.dataset import open_dataset
 from harness.errors import CardError, DataError
@@ -40,7 +45,7 @@ def test_a_damaged_paper_is_named(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", *several(1))
     (record,) = folder.rglob("document.json")
     record.write_text("{}")
-    with pytest.raises(DataError, match="is damaged; remove its folder and build again"):
+    with pytest.raises(DataError, match="is damaged: .*remove its folder and build again"):
         write_dataset(folder)
 
 
@@ -48,6 +53,98 @@ def test_an_image_outside_the_papers_folder_is_never_opened(tmp_path: Path) -> N
     folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)], image="../../secret.png"))
     with pytest.raises(DataError, match="is no name of ours"):
         write_dataset(folder)
+
+
+def edited(folder: Path, key: str, value: Any) -> None:
+    """Change document.json as a person might: `key` is the way to the value, its parts with dots between."""
+    (path,) = folder.rglob("document.json")
+    table = whole = json.loads(path.read_text())
+    *way, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    for part in way:
+        table = table[part]
+    if value is GONE:
+        del table[last]
+    else:
+        table[last] = value
+    path.write_text(json.dumps(whole))
+
+
+GONE = object()
+PANEL = "figures.0.panels.0"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("figures", {"a": 1}, "figures: Input should be a valid"),
+        ("figures", [None], "figures.0: "),
+        ("figures.0.image", 5, "figures.0.image: "),
+        ("figures.0.image", "a.png", "image 'a.png' is no name of ours"),
+        ("figures.0.page", "six", "figures.0.page: "),
+        ("figures.0.page", 0, "figures.0.page: "),
+        ("figures.0.page", 6.5, "figures.0.page: "),
+        ("figures.0.page_size", [0, 0], "figures.0.page_size.0: "),
+        ("figures.0.page_size", [500], "figures.0.page_size"),
+        ("figures.0.mentions", "text", "figures.0.mentions: "),
+        ("figures.0.caption_text", None, "figures.0.caption_text: "),
+        (f"{PANEL}.pixels", [0, 0, 0, 40], "is no box: left, top, right, bottom"),
+        (f"{PANEL}.pixels", [40, 0, 0, 40], "is no box"),
+        (f"{PANEL}.pixels", [-40, 0, 40, 40], f"{PANEL}.pixels.0: "),
+        (f"{PANEL}.pixels", [0, 0, 10**12, 40], f"{PANEL}.pixels.2: "),
+        (f"{PANEL}.pixels", [0, 0, 40], f"{PANEL}.pixels"),
+        (f"{PANEL}.bbox", [0, 0, float("nan"), 1], f"{PANEL}.bbox.2: "),
+        (f"{PANEL}.ct", "CT", f"{PANEL}.ct: "),
+        (f"{PANEL}.ct.confidence", 90, f"{PANEL}.ct.confidence: "),
+        (f"{PANEL}.label.value", "covid", "'covid' is none of ['non-COVID', 'COVID']"),
+        (f"{PANEL}.label", GONE, f"{PANEL}.label: Field required"),
+        (f"{PANEL}.patient.value", ["a"], f"{PANEL}.patient.value: "),
+        ("name", None, "name: "),
+        ("sha256", "../..", "sha256: "),
+        ("doi", 10.1101, "doi: "),
+        ("schema_version", 2, "schema_version: "),
+    ],
+)
+def test_a_record_edited_by_hand_in_odd_ways_is_one_line(
+    tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]))
+    edited(folder, key, value)
+    with pytest.raises(
+        DataError, match=r"document.json' is damaged: .*; remove its folder and build again"
+    ) as caught:
+        write_dataset(folder)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"name":', "[" * 100_000, '{"name": "\\ud800"}', "\x00"])
+def test_a_record_that_is_no_table_is_one_line(tmp_path: Path, text: str) -> None:
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]))
+    next(folder.rglob("document.json")).write_text(text)
+    with pytest.raises(DataError, match="is damaged: ") as caught:
+        write_dataset(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_holds_another_paper_is_named(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]))
+    edited(folder, "sha256", "ab" * 32)
+    with pytest.raises(DataError, match="holds another paper than it is called after"):
+        write_dataset(folder)
+
+
+def test_a_box_outside_its_image_is_one_line(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]))
+    edited(folder, f"{PANEL}.pixels", [0, 0, 4000, 40])
+    with pytest.raises(DataError, match=r"has 40 x 40 pixels and no box \[0, 0, 4000, 40\]"):
+        write_dataset(folder)
+
+
+def test_keys_that_a_person_added_are_left_alone(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]))
+    edited(folder, "remark", "looked at by me")
+    assert write_dataset(folder).classes == {"COVID": 1}
 
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
@@ -203,6 +300,42 @@ def test_one_picture_in_two_papers_is_there_once_and_joins_their_groups(tmp_path
     assert written.left_out == {"the same picture again": 1}
 
 
+@pytest.mark.parametrize("digests", [True, False])
+def test_copies_of_a_rejected_picture_stay_out_unless_they_were_accepted(
+    tmp_path: Path, digests: bool
+) -> None:
+    papers = [
+        Made("a.pdf", [Panel(1), Panel(2)], digests=digests),
+        Made("b.pdf", [Panel(1), Panel(3)], digests=digests),
+        Made("c.pdf", [Panel(1), Panel(4)], digests=digests),
+    ]
+    folder = collection(tmp_path / "my-ct", *papers)
+    first, _, second, _, third, _ = (one.id for one in candidates(folder))
+    decide(folder, ("reject", first))
+    written = write_dataset(folder)
+    assert [row["file"] for row in rows(folder)] == ["a-p6-52%1.png", "b-p6-52%1.png", "c-p6-52%1.png"]
+    assert written.left_out == {"rejected": 1, "the same as a rejected picture": 2}
+    decide(folder, ("accept", third))
+    write_dataset(folder)
+    assert "c-p6-52%0.png" in [row["file"] for row in rows(folder)]
+    assert "b-p6-52%0.png" not in [row["file"] for row in rows(folder)]
+    decide(folder, ("undo", "1"), ("undo", "2"))
+    assert write_dataset(folder).left_out == {"the same picture again": 2}
+    assert second
+
+
+def test_a_part_of_a_split_picture_is_compared_too(tmp_path: Path) -> None:
+    """Two panels in one box in the second paper, cut apart by eye."""
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]), Made("b.pdf", [Panel(1), Panel(2)]))
+    one, left, right = (one.id for one in candidates(folder))
+    decide(folder, ("merge", left, right))
+    whole = next(
+        name for name in Standing(candidates(folder), read_events(folder / DECISIONS)).by_id if name != one
+    )
+    decide(folder, ("split", whole, [[0, 0, 40, 40], [40, 0, 80, 40]]), ("reject", one))
+    assert write_dataset(folder).left_out == {"rejected": 1, "the same as a rejected picture": 1}
+
+
 def test_provenance_says_where_each_image_is_from_and_how_it_was_decided(tmp_path: Path) -> None:
     paper = Made(
         "x.pdf",
@@ -266,6 +399,30 @@ def test_what_a_person_wrote_on_the_card_stays(tmp_path: Path) -> None:
     (folder / "card.toml").write_text(text)
     write_dataset(folder)
     assert load_card(folder / "card.toml").title == 'Fälle "A"'
+
+
+def test_line_breaks_that_a_person_wrote_on_the_card_stay(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", *several(2))
+    write_dataset(folder)
+    text = 'Slices of "A".\n\n  - indented\n\twith a tab, C:\\new, """three""" and \u00e4.\n'
+    card = (folder / "card.toml").read_text()
+    whole = f"description = {json.dumps(text, ensure_ascii=False)}\n"
+    (folder / "card.toml").write_text(re.sub("(?m)^description = .*\n", lambda _: whole, card))
+    for _ in range(2):
+        write_dataset(folder)
+        assert load_card(folder / "card.toml").description == text
+    assert "\n  - indented\n" in (folder / "card.toml").read_text(), "as lines, for people"
+
+
+def test_signs_that_nobody_sees_become_blanks_on_the_card(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", *several(2))
+    write_dataset(folder)
+    card = (
+        (folder / "card.toml").read_text().replace('title = "my-ct"', 'title = "a\\u0007b\\u202Ec\\u007fd"')
+    )
+    (folder / "card.toml").write_text(card)
+    write_dataset(folder)
+    assert load_card(folder / "card.toml").title == "a b c d"
 
 
 def test_a_card_that_a_person_broke_is_not_overwritten(tmp_path: Path) -> None:
@@ -356,6 +513,62 @@ def test_two_writers_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         write_dataset(folder)
     assert write_dataset(folder).classes == {"COVID": 1}
+
+
+def test_waiting_for_another_writer_is_said(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    folder = collection(tmp_path / "my-ct", Made("a.pdf", [Panel(1)]))
+    said: list[str] = []
+    with FileLock(folder / ".write.lock"), pytest.raises(Busy):
+        write_dataset(folder, say=said.append, patience=0.1)
+    assert said == [f"another process writes the dataset of {str(folder)!r}: waiting, at most 0 s"]
+    write_dataset(folder, say=said.append)
+    assert len(said) == 1
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import harness.curation.dataset as dataset
+
+calls = 0
+def killing(act):
+    def wrapped(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == int(sys.argv[2]):
+            os._exit(9)
+        return act(*arguments, **options)
+    return wrapped
+
+dataset._write = killing(dataset._write)
+Path.rename = killing(Path.rename)
+dataset.shutil.rmtree = killing(dataset.shutil.rmtree)
+dataset.write_dataset(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_write_that_is_killed_at_any_step_is_noticed_and_the_next_is_whole(
+    tmp_path: Path, step: int
+) -> None:
+    """The steps: two renames, three files, and what is removed."""
+    folder = collection(tmp_path / "my-ct", *several(2), *several(2, "non-COVID", 100))
+    write_dataset(folder)
+    decide(folder, ("reject", candidates(folder)[0].id))
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(step)], check=False)
+    assert killed.returncode in (0, 9)
+    broken = is_cut_off(folder)
+    assert broken == any(folder.glob(".old-images-*"))
+    if not broken:
+        assert len(open_dataset(str(folder / "card.toml")).samples) in (7, 8)
+    written = write_dataset(folder)
+    assert ("the write before this one was cut off; this one is whole" in written.remarks) == broken
+    assert len(open_dataset(str(folder / "card.toml")).samples) == 7
+    assert not is_cut_off(folder)
+    left = {one.name for one in folder.iterdir()} - {".write.lock"}
+    assert left == {"card.toml", "decisions.jsonl", "documents", "images", "images.csv", "provenance.csv"}
 
 
 def test_a_provenance_of_somebody_else_protects_what_is_there(tmp_path: Path) -> None:

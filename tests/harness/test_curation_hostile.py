@@ -21,8 +21,9 @@ from made_papers import Paper, picture, with_figure
 from waiting import running, until
 
 from harness.curation.building import Limits, Task, built, tasks_of
-from harness.curation.collection import DECISIONS, DOCUMENTS, paper_record
+from harness.curation.collection import DECISIONS, DOCUMENTS
 from harness.curation.decisions import read_events
+from harness.curation.papers import paper_record
 from harness.curation.reading import read_paper
 from harness.curation.review import Server
 from harness.curation.session import reviewing

@@ -244,6 +244,43 @@ def test_a_second_review_of_a_folder_is_refused(page: Page) -> None:
         pass
 
 
+def test_while_another_process_writes_the_page_is_told_at_once(page: Page) -> None:
+    from filelock import FileLock
+
+    with FileLock(page.folder / ".write.lock"):
+        status, data, _ = page.ask("POST", "write", b"{}", Content_Type="application/json")
+    assert status == 423
+    assert "another process writes the dataset" in json.loads(data)["error"]
+    assert page.ask("POST", "write", b"{}", Content_Type="application/json")[0] == 200
+
+
+def test_copies_of_a_rejected_picture_need_no_decision(tmp_path: Path) -> None:
+    papers = [Made(name, [Panel(1)], digests=True) for name in ("a.pdf", "b.pdf")]
+    folder = collection(tmp_path / "my-ct", *papers, Made("c.pdf", [Panel(2)], digests=True))
+    with reviewing(folder) as session:
+        first, second, third = session.state()["items"]
+        assert first["content"] == second["content"] != third["content"]
+        assert session.decide(0, "reject", first["id"])["counts"]["to_decide"] == 2
+        assert session.decide(1, "accept", second["id"])["counts"]["to_decide"] == 3
+
+
+def test_a_write_that_was_cut_off_is_said_where_the_review_starts(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "my-ct", Made("paper.pdf", [Panel(1)]))
+    (folder / ".old-images-1").mkdir()
+    with reviewing(folder) as session:
+        assert session.state()["cut_off"]
+        session.write()
+        assert not session.state()["cut_off"]
+    (folder / ".old-images-1").mkdir()
+    command = [sys.executable, "-m", "harness", "figures", "review", str(folder)]
+    review = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    assert review.stdout is not None
+    lines = [review.stdout.readline() for _ in range(2)]
+    review.send_signal(signal.SIGINT)
+    review.communicate(timeout=20)
+    assert lines[1].startswith("the last write of the dataset was cut off: write it again")
+
+
 def test_the_command_prints_its_address_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", Made("paper.pdf", [Panel(1)]))
     command = [sys.executable, "-m", "harness", "figures", "review", str(folder)]

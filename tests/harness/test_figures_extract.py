@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from pathlib import Path
@@ -84,6 +85,47 @@ def test_a_content_stream_that_unpacks_without_end_is_left_alone(tmp_path: Path)
     (problem,) = document.problems
     assert problem.startswith("page 2: content")
     assert "unpacks" in problem
+
+
+OPERATIONS = b"q 1 0 0 1 0 0 cm Q\n" * 40
+
+
+@pytest.mark.parametrize(
+    ("filters", "packed"),
+    [
+        ("[/ASCII85Decode /FlateDecode]", base64.a85encode(zlib.compress(OPERATIONS)) + b"~>"),
+        ("[/ASCIIHexDecode /FlateDecode]", zlib.compress(OPERATIONS).hex().encode() + b">"),
+        ("[/FlateDecode /FlateDecode]", zlib.compress(zlib.compress(OPERATIONS))),
+        ("/ASCII85Decode", base64.a85encode(OPERATIONS) + b"~>"),
+        ("[/ASCII85Decode /FlateDecode]", b"no ASCII85 at all {|}"),
+    ],
+)
+def test_contents_packed_several_times_are_read(tmp_path: Path, filters: str, packed: bytes) -> None:
+    made = with_figure(Paper().image((100, 100, 300, 250), coloured())).next_page()
+    number = made.object("", packed, Filter=filters)
+    made.document.xref_set_key(made.page.xref, "Contents", f"{number} 0 R")
+    assert read_document(made.save(tmp_path / "a.pdf"), tmp_path / "out").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ("[/ASCII85Decode /FlateDecode /FlateDecode]", "unpacks"),
+        ("[/FlateDecode /LZWDecode /FlateDecode]", "is packed by FlateDecode and LZWDecode and FlateDecode"),
+    ],
+)
+def test_a_bomb_in_a_bomb_is_left_alone_however_small_it_is(tmp_path: Path, filters: str, said: str) -> None:
+    """A gigabyte in less than 2,000 bytes."""
+    packer = zlib.compressobj(9)
+    inner = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1000)) + packer.flush()
+    bomb = base64.a85encode(zlib.compress(inner, 9)) + b"~>"
+    assert len(bomb) < 6000
+    made = with_figure(Paper().image((100, 100, 300, 250), coloured())).next_page()
+    number = made.object("", bomb if "85" in filters else zlib.compress(inner, 9), Filter=filters)
+    made.document.xref_set_key(made.page.xref, "Contents", f"{number} 0 R")
+    (problem,) = read_document(made.save(tmp_path / "a.pdf"), tmp_path / "out").problems
+    assert problem.startswith(f"page 2: content {number} ")
+    assert said in problem
 
 
 def test_scripts_and_launch_actions_are_not_run(tmp_path: Path) -> None:
