@@ -30,15 +30,11 @@ PR_SET_PDEATHSIG = 1
 
 
 USED = (
-    "harness.curation.reading", "harness.figures.documents", "harness.figures.limits", "pymupdf",
+    "harness.curation.reading", "harness.figures.documents", "harness.figures.limits",
     "scipy.ndimage", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.ImageChops", "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin", "PIL.PpmImagePlugin",
 )  # fmt: skip
 """What reading a PDF imports sooner or later."""
-
-UNUSED = ("pymupdf.layout",)
-"""PyMuPDF 2.0 imports this where it is installed, a network for the layout of pages, and takes a second for it. Its
-neighbour pymupdf4llm stays: importing it changes how PyMuPDF measures letters, and `figures extract` imports it too."""
 
 
 def main(task: dict[str, Any]) -> None:
@@ -46,7 +42,7 @@ def main(task: dict[str, Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _die_with_parent()
     _limit(task["memory_bytes"], task["cpu_seconds"])
-    _import_without_layout()
+    _import_used()
     from harness.curation.reading import read_paper
 
     path, folder = Path(task["path"]), Path.cwd()
@@ -63,7 +59,7 @@ def serve() -> None:
         os.chdir(task["folder"])
         with Path(ERRORS).open("wb") as errors:  # also takes what goes wrong before there is a reader
             os.dup2(errors.fileno(), 2)
-        _import_without_layout()
+        _import_used()
         reader = os.fork()
         if reader == 0:
             _read_alone(task)
@@ -88,10 +84,10 @@ def _say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-def _import_without_layout() -> None:
-    """Import what is used, and keep PyMuPDF from what is not: where that is not there, it does without."""
-    for name in UNUSED:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+def _import_used() -> None:
+    from harness.figures.documents import figures_extra
+
+    figures_extra()
     for name in USED:
         import_module(name)
 

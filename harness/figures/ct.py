@@ -21,7 +21,7 @@ from harness.figures.forests import Forest, read
 from harness.figures.lettering import is_picture
 from harness.figures.types import Panel, PixelBox, Suggestion
 
-__all__ = ["ct_of", "probability", "words_for_ct"]
+__all__ = ["ct_and_panels", "ct_of", "probability", "words_for_ct"]
 
 MODEL = Path(__file__).with_name("ct-model.npz")
 
@@ -31,7 +31,7 @@ CT = re.compile(
 )
 OTHER = re.compile(
     r"\b(?:x-?\s?rays?|radiograph\w*|CXRs?|roentgenogram\w*|MRI?|magnetic\s+resonance|ultraso\w+|echocardiogra\w+"
-    r"|histolog\w*|microscop\w*|micrograph\w*|h(?:a?)ematoxylin|staining|immunofluorescence|western\s+blots?"
+    r"|histolog\w*|microscop\w*|micrograph\w*|h(?:a?)ematoxylin|stain(?:s|ed|ing)|DAPI|(?:immuno)?fluorescen\w+|western\s+blots?"
     r"|Kaplan|ROC\s+curves?|flow\s?charts?|photographs?|survival|phylogen\w*|endoscop\w*|angiogra\w+)\b",
     re.IGNORECASE,
 )
@@ -68,7 +68,20 @@ def ct_of(image: NDArray[np.uint8], panels: Sequence[Panel | PixelBox], caption_
     caption). The confidence is the probability of the value given.
     """
     chances = [_chance(image, panel, caption_text) for panel in panels]
-    chances = chances or [_moved(probability(image), caption_text)]
+    return _suggested(chances or [_moved(probability(image), caption_text)])
+
+
+def ct_and_panels(
+    image: NDArray[np.uint8], panels: Sequence[Panel], caption_text: str = ""
+) -> tuple[Suggestion, tuple[Suggestion, ...]]:
+    """Return what `ct_of` says of a figure, and of each of its panels alone; every panel is looked at once."""
+    if not panels:
+        return ct_of(image, panels, caption_text), ()
+    chances = [_chance(image, panel, caption_text) for panel in panels]
+    return _suggested(chances), tuple(_suggested([chance]) for chance in chances)
+
+
+def _suggested(chances: Sequence[tuple[float, float, str]]) -> Suggestion:
     chance, seen, word = max(chances)
     value, confidence = ("CT", chance) if chance >= 0.5 else ("other", 1 - chance)
     count = sum(1 for c, _, _ in chances if c >= 0.5)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.figures.boxes import grown, overlaps
-from harness.figures.ct import ct_of
+from harness.figures.ct import ct_and_panels
 from harness.figures.documents import Describe, open_pdf
 from harness.figures.letters import Word
 from harness.figures.panels import panels_of
@@ -49,12 +49,12 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
         around = grown(figure.box, NEAR)
         near = [word for word in words(figure.page) if overlaps(word[:4], around)]
         panels = panels_of(pixels, figure.box, caption, near)
-        drawn = figure.kind == "vector"
+        if figure.kind == "vector":
+            has_ct, each = DRAWN, (DRAWN,) * len(panels)
+        else:
+            has_ct, each = ct_and_panels(pixels, panels, caption)
         if seen is not None:
-            seen[figure.image] = tuple(
-                DRAWN if drawn else ct_of(pixels, [panel], caption) for panel in panels
-            )
-        has_ct = DRAWN if drawn else ct_of(pixels, panels, caption)
+            seen[figure.image] = each
         return replace(figure, panels=panels, has_ct=has_ct)
 
     try:

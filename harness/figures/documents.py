@@ -49,15 +49,24 @@ class Unopened(DataError):
         self.reason = reason
 
 
+UNUSED = ("pymupdf.layout", "pymupdf4llm")
+"""PyMuPDF 2.0 imports these where they are installed: a network for layouts and what it runs on, 2 s and 300 MB."""
+
+
 def figures_extra() -> Any:
     """Return the module pymupdf, quiet. Raises `DataError` in one line where it is not installed."""
-    sys.modules.setdefault("pymupdf.layout", None)  # type: ignore[arg-type]  # a model nobody asked for: 1 s
+    kept_out = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(kept_out))  # type: ignore[arg-type]
     try:
         import pymupdf
     except ImportError as error:
         raise DataError(
             "reading PDFs needs PyMuPDF; install it with: pip install 'ct-harness[figures]'"
         ) from error
+    finally:
+        for name in kept_out:
+            del sys.modules[name]
+    pymupdf.TOOLS.unset_quad_corrections(True)  # as pymupdf4llm sets it: boxes are the same with and without
     pymupdf.TOOLS.mupdf_display_errors(False)
     pymupdf.TOOLS.mupdf_display_warnings(False)
     return pymupdf
