@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.curation.readers import ERRORS
 
-__all__ = ["PAGES", "main", "serve"]
+__all__ = ["PAGES", "import_used", "main", "serve"]
 
 PAGES = "pages"
 """The file in which the child says how many pages there are, before it reads them."""
@@ -42,7 +42,7 @@ def main(task: dict[str, Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _die_with_parent()
     _limit(task["memory_bytes"], task["cpu_seconds"])
-    _import_used()
+    import_used()
     from harness.curation.reading import read_paper
 
     path, folder = Path(task["path"]), Path.cwd()
@@ -59,7 +59,7 @@ def serve() -> None:
         os.chdir(task["folder"])
         with Path(ERRORS).open("wb") as errors:  # also takes what goes wrong before there is a reader
             os.dup2(errors.fileno(), 2)
-        _import_used()
+        import_used()
         reader = os.fork()
         if reader == 0:
             _read_alone(task)
@@ -84,7 +84,8 @@ def _say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-def _import_used() -> None:
+def import_used() -> None:
+    """Import what reading a PDF takes, before there is a PDF: what is forked off has it."""
     from harness.figures.documents import figures_extra
 
     figures_extra()

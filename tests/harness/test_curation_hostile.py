@@ -63,7 +63,7 @@ def unopenable(path: Path, kind: str) -> Path:
         ("no PDF", "not a PDF that can be read"),
         ("truncated", "not a PDF that can be read"),
         ("encrypted", "is encrypted and asks for a password; save it without one"),
-        ("a lie of a page count", "not a PDF that can be read: code=7: Invalid number of pages"),
+        ("a lie of a page count", "not a PDF that can be read: Invalid number of pages"),
     ],
 )
 def test_a_pdf_that_cannot_be_opened_leaves_a_record_with_the_reason(

@@ -192,13 +192,13 @@ def test_what_reading_imports_was_imported_before_and_the_network_for_layouts_is
 import json, sys
 from pathlib import Path
 from harness.curation import child
-child._import_without_layout()
+child.import_used()
 before = set(sys.modules)
 from harness.curation.reading import read_paper
 read_paper(Path({str(tmp_path / "a.pdf")!r}), Path({str(tmp_path)!r}), name="a", sha256="ab", reader="c", rules=None)
 ours = ("harness", "PIL", "scipy", "numpy", "pymupdf")
 print(json.dumps([sorted(one for one in set(sys.modules) - before if one.split(".")[0] in ours),
-    sorted({{"pymupdf.layout"}} & {{name for name, one in sys.modules.items() if one}})]))
+    sorted({{"pymupdf.layout", "pymupdf4llm"}} & {{name for name, one in sys.modules.items() if one}})]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [[], []]
