@@ -11,6 +11,7 @@ from harness.report.figures import Scale
 from harness.verdicts import CellVerdict, RowVerdicts, Verdict
 from harness.verify_findings import RowFinding
 from harness.verify_report import NAMES, Verified, row_facts
+from harness.verify_together import together, words
 
 __all__ = ["JudgedCell", "JudgedRow", "PaperRow", "PaperTable", "paper_tables"]
 
@@ -54,12 +55,16 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A published table; `names` head the columns that any of its rows printed."""
+    """A published table; `names` head the columns that any of its rows printed.
+
+    `together` says which rows can be right about one test part, None where there are fewer than two to compare.
+    """
 
     verified: Verified
     names: tuple[str, ...]
     rows: tuple[PaperRow, ...]
     counts: tuple[tuple[str, int], ...]
+    together: str | None
 
 
 def paper_tables(verified: Iterable[Verified]) -> tuple[PaperTable, ...]:
@@ -74,9 +79,11 @@ def _table(verified: Verified) -> PaperTable:
     columns = [name for name in NAMES if name in printed | timed]
     scales = {name: _scale(name, verdicts) for name in columns}
     rows = tuple(_row(finding, verified, columns, scales) for finding in verified.findings)
-    words = [cell.verdict for row in verdicts for cell in row.cells]
-    counts = tuple((word, words.count(word)) for word in DOING if word in words)
-    return PaperTable(verified, tuple(NAMES[name] for name in columns), rows, counts)
+    said_of = [cell.verdict for row in verdicts for cell in row.cells]
+    counts = tuple((verdict, said_of.count(verdict)) for verdict in DOING if verdict in said_of)
+    found = together(verified.findings)
+    said = None if found is None else words(found)
+    return PaperTable(verified, tuple(NAMES[name] for name in columns), rows, counts, said)
 
 
 def _scale(name: str, verdicts: Iterable[RowVerdicts]) -> Scale:
