@@ -303,6 +303,10 @@ class TestContents:
         assert "at least 1 of its figures must be wrong" in odd
         assert "NOT RUN no record of 'absent'" in absent
 
+    def test_test_parts_that_rows_fit_together_are_told_above_their_table(self, page: str) -> None:
+        above = page.partition('<table class="plain verdicts">')[0]
+        assert "Both rows that fit any test part fit 81 test parts together: 0 positive + 80; " in above
+
     def test_a_verdict_leads_to_its_row(self, page: str) -> None:
         document = parsed(page)
         ids = {node.attrib["id"] for node in document.iter() if "id" in node.attrib}
