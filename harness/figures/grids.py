@@ -49,6 +49,7 @@ RARE = -3.4  # log-odds of a seam before its jump is looked at
 DARK, LIGHT = 60, 200  # grey levels
 SURE = 4.0
 WEAK = 0.3
+MISSING = 3.0
 ALIKE = 1.4
 FINE = 96  # blocks along each side of the thumbnail that neighbours are compared on,
 LIKE = 24  # in so many places along each side
@@ -174,7 +175,7 @@ def _regular(strip: Strip, number: int, wanted: int, least: float) -> Division |
         best = nearest(strip, place, slack)
         seen.append(max(expected(best), UNSEEN) if best else UNSEEN)
         kept.append(best or unseen(place))
-    score = PRIOR + sum(seen) - _uneven(seen)
+    score = PRIOR + sum(seen) - _uneven(seen) - _missing(kept)
     score -= sum(max(evidence(c), 1.5) for c in strip.cuts if c not in kept and evidence(c) >= CLEAR)
     parts = between(kept, size)
     if min(stop - start for start, stop in parts) < strip.smallest:
@@ -190,6 +191,12 @@ def _uneven(seen: Sequence[float]) -> float:
     """What speaks against equal parts because one boundary is clear and most others are not: gutters are alike."""
     weak = sum(1 for value in seen if value < WEAK)
     return 2.0 * weak if max(seen) > 2.5 and weak > len(seen) / 3 else 0.0
+
+
+def _missing(kept: Sequence[Cut]) -> float:
+    """What speaks against equal parts because some gutter cannot be missed and other boundaries have none at all."""
+    sure = any(cut.stop - cut.start > 1 and evidence(cut) >= SURE for cut in kept)
+    return MISSING * sum(cut.stop == cut.start for cut in kept) if sure else 0.0
 
 
 def shape(strip: Strip, number: int) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from harness.figures.composites import composite
+from harness.figures.grids import Strip, division
 from harness.figures.lookalikes import lookalike
 from harness.figures.panels import boxes, panels_of
 from harness.figures.sorting_study import Tally, matched, overlap
@@ -69,6 +70,17 @@ def test_rows_of_different_numbers_are_cut_before_columns() -> None:
             there.append((left, top, left + wide, top + high))
     whole = np.concatenate([three, np.full((12, 640), 255, np.uint8), four])
     assert matched(boxes(whole), there) == len(boxes(whole)) == 7
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_beside_a_gutter_that_cannot_be_missed_a_faint_edge_parts_nothing(seed: int) -> None:
+    row = np.full((130, 480), 255, np.float32)
+    for number, (x0, x1) in enumerate([(0, 316), (324, 480)]):  # one picture twice as wide as the other
+        row[:, x0:x1] = np.clip(slice_(2 * seed + number, x1 - x0).astype(np.float32) + 45.0, 0, 255)
+    row[35:95, 158:316] -= 20  # where equal parts would have a boundary
+    parts = division(Strip(row, "columns", 30), bonus=1.0, wanted=3)
+    assert parts is not None
+    assert parts.parts == ((0, 316), (324, 480))
 
 
 def test_boxes_come_in_reading_order() -> None:
