@@ -16,6 +16,15 @@ __all__ = ["MOST_BYTES", "TYPED", "Line", "check_readable", "grids"]
 MOST_BYTES = 1_000_000
 """Of one file."""
 
+MOST_TABLES = 100
+"""Of one file."""
+
+MOST_CELLS = 10_000
+"""Of one line."""
+
+LONGEST_CELL = 1000
+"""Characters: what is looked for in a cell costs the square of its length."""
+
 SEPARATED = (".csv", ".tsv")
 MARKDOWN = (".md", ".markdown", ".txt")
 LATEX = (".tex",)
@@ -44,7 +53,7 @@ def check_readable(path: Path) -> None:
 def grids(path: Path) -> list[list[Line]]:
     """Return the tables in a file, headings first, columns and rows without any text left out.
 
-    Raises `DataError` in one line.
+    Raises `DataError` in one line, for what is no table and for one that is larger than any that was printed.
     """
     check_readable(path)
     text, ending = _text(path), path.suffix.lower()
@@ -55,9 +64,25 @@ def grids(path: Path) -> list[list[Line]]:
     else:
         found = list(_pipe_tables(text))
         what = "no Markdown table (lines with | and a line of dashes under the headings)"
-    if not found or not found[0]:
+    found = [grid for grid in found if grid]
+    if not found:
         raise DataError(f"{str(path)!r}: {what}")
+    if len(found) > MOST_TABLES:
+        raise DataError(f"{str(path)!r} has {len(found)} tables; at most {MOST_TABLES} are verified at once")
+    for grid in found:
+        _check_cells(grid, str(path))
     return [_trimmed(grid) for grid in found]
+
+
+def _check_cells(grid: Sequence[Line], where: str) -> None:
+    for number, cells in grid:
+        if len(cells) > MOST_CELLS:
+            raise DataError(f"{where!r}, line {number}: {len(cells)} cells; expected at most {MOST_CELLS}")
+        longest = max(map(len, cells))
+        if longest > LONGEST_CELL:
+            raise DataError(
+                f"{where!r}, line {number}: a cell of {longest} characters; expected at most {LONGEST_CELL}"
+            )
 
 
 def _text(path: Path) -> str:
@@ -137,28 +162,49 @@ def _is_rule(cells: Sequence[str]) -> bool:
 
 
 RULES = re.compile(
-    r"\\(hline|toprule|midrule|bottomrule|cline|cmidrule|addlinespace)\b(\([a-z]+\))?(\[[^]]*\])?(\{[^}]*\})?"
+    r"\\(hline|toprule|midrule|bottomrule|cline|cmidrule|addlinespace)\b"
+    r"(\([a-z]{1,9}\))?(\[[^]]{0,40}\])?(\{[^}]{0,40}\})?"
 )
-MANY_COLUMNS = re.compile(r"\\multicolumn\s*\{(\d{1,2})\}\s*\{[^}]*\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-MANY_ROWS = re.compile(r"\\multirow\s*(?:\[[^]]*\])?\s*\{[^}]*\}\s*\{[^}]*\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+MANY_COLUMNS = re.compile(
+    r"\\multicolumn\s*\{(\d{1,2})\}\s*\{[^}]{0,99}\}\s*\{((?:[^{}]|\{[^{}]{0,999}\}){0,999})\}"
+)
+MANY_ROWS = re.compile(
+    r"\\multirow\s*(?:\[[^]]{0,40}\])?\s*\{[^}]{0,40}\}\s*\{[^}]{0,40}\}"
+    r"\s*\{((?:[^{}]|\{[^{}]{0,999}\}){0,999})\}"
+)
 MARKS = re.compile(
-    r"\\(?:cite[a-z]*|footnotemark|tnote|ref|label|textsuperscript|vspace)(?:\[[^]]*\])?(\{[^{}]*\})?"
+    r"\\(?:cite[a-z]*|footnotemark|tnote|ref|label|textsuperscript|vspace)(?:\[[^]]{0,99}\])?(\{[^{}]{0,999}\})?"
 )
+ROW_ENDS = re.compile(r"\\\\(?:\[[^]]{0,40}\])?|\\tabularnewline")
+COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
+"""From a percent sign that no backslash escapes; two backslashes before it end a row."""
+
+TABULAR = re.compile(r"\\begin\{tabular[x*]?\}(.*?)\\end\{tabular[x*]?\}", re.DOTALL)
+TABULAR_ENDS = re.compile(r"\\end\{tabular[x*]?\}")
 
 
 def _latex_tables(text: str) -> Iterator[list[Line]]:
     """Each `tabular` of LaTeX, a line up to its two backslashes; of commands only what they enclose stays."""
-    text = re.sub(r"(?<!\\)%.*", "", text)
-    for match in re.finditer(r"\\begin\{tabular[x*]?\}(.*?)\\end\{tabular[x*]?\}", text, re.DOTALL):
-        number = text.count("\n", 0, match.start()) + 1
-        lines: list[Line] = []
-        for row in re.split(r"\\\\(?:\[[^]]*\])?|\\tabularnewline", _without_columns(match[1])):
-            spread = MANY_COLUMNS.sub(lambda m: m[2] + " &" * (int(m[1]) - 1), RULES.sub("", row))
-            cells = [_latex_text(cell) for cell in re.split(r"(?<!\\)&", spread)]
-            if any(cells):
-                lines.append((number + row[: len(row) - len(row.lstrip())].count("\n"), cells))
-            number += row.count("\n")
-        yield lines
+    text = COMMENT.sub(r"\1", text)
+    ends = max((match.end() for match in TABULAR_ENDS.finditer(text)), default=0)
+    number, place = 1, 0
+    for match in TABULAR.finditer(
+        text, 0, ends
+    ):  # beyond the last end every beginning would be read to the file's
+        number, place = number + text.count("\n", place, match.start(1)), match.start(1)
+        yield list(_latex_lines(match[1], number))
+
+
+def _latex_lines(body: str, number: int) -> Iterator[Line]:
+    """The lines of a `tabular` whose body begins in the line `number` of the file."""
+    rest = _without_columns(body)
+    number += body[: len(body) - len(rest)].count("\n")
+    for row in ROW_ENDS.split(rest):
+        spread = MANY_COLUMNS.sub(lambda m: m[2] + " &" * (int(m[1]) - 1), RULES.sub("", row))
+        cells = [_latex_text(cell) for cell in re.split(r"(?<!\\)&", spread)]
+        if any(cells):
+            yield number + row[: len(row) - len(row.lstrip())].count("\n"), cells
+        number += row.count("\n")
 
 
 def _without_columns(body: str) -> str:

@@ -216,7 +216,7 @@ class _Cell:
         if wanted < printed or wanted > MOST_DECIMALS:
             most = MOST_DECIMALS if decimals is None else decimals
             raise DataError(
-                f"{self.where}: {self.text!r} has {printed} decimals of a percentage, at most {most} are taken; "
+                f"{self.where}: {self.text[:40]!r} has {printed} decimals of a percentage, at most {most} are taken; "
                 "write the number as it was printed"
             )
         units = int(self.whole + self.decimals) * 10 ** (wanted - printed)

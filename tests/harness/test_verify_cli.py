@@ -426,6 +426,53 @@ def test_a_file_may_hold_several_tables(tmp_path):
     assert "# t.md, table 2" in done.output
 
 
+def test_a_latex_table_without_rows_is_left_out(tmp_path):
+    table = r"\begin{tabular}{lc} M & F1 \\ Net & 90.0 \\ \end{tabular}"
+    (only,), _ = claim_tables(written(tmp_path, table + r"\begin{tabular}{l}\end{tabular}", "t.tex"), SPLIT)
+    assert [claim.method for claim in only.rows] == ["Net"]
+
+
+def test_a_comment_right_after_the_end_of_a_latex_row_is_none_of_the_next(tmp_path):
+    text = "\\begin{tabular}{lc}\nM & F1 \\\\% of the test part\nNet & 97.3\\% \\\\\n\\end{tabular}\n"
+    (table,), _ = claim_tables(written(tmp_path, text, "t.tex"), SPLIT)
+    assert [(claim.method, claim.printed) for claim in table.rows] == [("Net", {"f1": "97.3%"})]
+
+
+def test_a_latex_table_is_refused_with_the_number_of_its_line(tmp_path):
+    good = "\\begin{tabular}{lc}\nM & F1 \\\\\nA & 90.0 \\\\\n\\end{tabular}\n\n"
+    path = written(tmp_path, good + good.replace("90.0", "x"), "t.tex")
+    assert "t.tex, table 2', line 8 ('A'): f1 is 'x'" in refusal(path, "--size", "9")
+
+
+LATEX = r"\begin{tabular}{l} M & X\end{tabular}"
+MARKDOWN = "| m | f1 |\n|---|---|\n| Net | 90.0 |\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "t.md",
+            f"| m | {'(' * 100_000} |\n|---|---|\n| Net | 90 |\n",
+            "line 1: a cell of 100000 characters",
+        ),
+        ("t.md", MARKDOWN.replace("90.0", "^" * 100_000 + " x"), "line 3: a cell of 100002 characters"),
+        ("t.md", MARKDOWN.replace("90.0", "<sup>" * 20_000), "line 3: a cell of 100000 characters"),
+        ("t.tex", r"\begin{tabular}" * 50_000, "no LaTeX table"),
+        ("t.tex", LATEX.replace("X", r"\hline[" * 50_000), "a cell of 50000"),
+        ("t.tex", LATEX.replace("X", r"\cite[" * 50_000), "a cell of 50000"),
+        ("t.tex", LATEX.replace("X", r"\\[" * 50_000), "at most 100 are verified"),
+        ("t.tex", LATEX.replace("X", r"\multirow{" * 50_000), "headings without a row"),
+        ("t.md", f"{MARKDOWN}\n" * 101, "has 101 tables; at most 100"),
+        ("t.tsv", "m\tf1\n" + "\t" * 20_000 + "x\n", "line 2: 20001 cells; expected at most 10000"),
+    ],
+)
+def test_a_hostile_table_is_refused_at_once(tmp_path, name, text, said):
+    start = time.perf_counter()
+    assert said in refusal(written(tmp_path, text, name), "--size", "9")
+    assert time.perf_counter() - start < 5
+
+
 def test_an_escaped_pipe_in_a_markdown_table_belongs_to_the_name(tmp_path):
     text = "| Method | F1 |\n|---|---|\n| a \\| b | 97.31 |\n"
     (table,), _ = claim_tables(written(tmp_path, text, "t.md"), SPLIT)
