@@ -27,6 +27,7 @@ __all__ = [
     "legend",
     "other_metrics_table",
     "own_reading",
+    "p_value",
     "pairs_table",
     "pairs_text",
     "percent",
@@ -188,7 +189,15 @@ def pairs_table(section: Section) -> Table:
 
 def _adjusted_p(pairs: Pairs, row: Row, other: Row) -> str:
     pair = pairs.between(row.method, other.method)
-    p = None if pair is None else pair.adjusted[RANKED_BY]
+    return p_value(None if pair is None else pair.adjusted[RANKED_BY])
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value as tables print it.
+
+    >>> p_value(0.0004), p_value(0.0312), p_value(1.0), p_value(None)
+    ('<.001', '.031', '1.000', '-')
+    """
     if p is None:
         return NONE
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["expectation"]
+__all__ = ["complaints", "expectation"]
 
 KINDS = {
     "int": "a whole number",
@@ -46,6 +47,13 @@ BOUNDS = {
 }
 
 
+def complaints(error: ValidationError, known: Iterable[str] = ()) -> Iterator[str]:
+    """Yield what is wrong with a document, a line each: where, and its `expectation`."""
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in fault["loc"]) or "file"
+        yield " ".join(f"{place}: {expectation(fault, known)}".split())
+
+
 def expectation(fault: ErrorDetails, known: Iterable[str] = ()) -> str:
     """Return what was expected and what was there instead: "expected a whole number, got 'x'".
 
@@ -58,6 +66,8 @@ def expectation(fault: ErrorDetails, known: Iterable[str] = ()) -> str:
         close = difflib.get_close_matches(str(fault["loc"][-1]), sorted(known), n=1)
         hint = f"you probably meant {close[0]!r}" if close else "correct its name or remove it"
         return f"is no entry that is known here; {hint}"
+    if kind == "json_invalid":
+        return f"is no JSON: {context.get('error', fault['msg'])}"
     if kind == "value_error":
         return str(context.get("error", fault["msg"])).removeprefix("Value error, ")
     return f"expected {_expected(kind, context, fault['msg'])}, got {str(fault['input'])[:60]!r}"

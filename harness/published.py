@@ -8,13 +8,12 @@ that depend on it are then shown, but never compared.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from harness.complaints import expectation
+from harness.complaints import complaints
 from harness.errors import CardError
 from harness.metrics import Auc
 
@@ -232,15 +231,13 @@ def read_published(path: Path, where: str) -> Published:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CardError(f"{where}: no valid TOML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        raise CardError(f"{where}: {'; '.join(_faults(error))}") from error
+        raise CardError(f"{where}: {'; '.join(complaints(error, _entries()))}") from error
 
 
-def _faults(error: ValidationError) -> Iterator[str]:
+def _entries() -> set[str]:
+    """The names of all entries that such a file may have."""
     parts = (Published, PublishedTable, PublishedRow, Reading, Tolerance, Search)
-    known = {field.alias or name for part in parts for name, field in part.model_fields.items()}
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"]) or "file"
-        yield " ".join(f"{place}: {expectation(fault, known)}".split())
+    return {field.alias or name for part in parts for name, field in part.model_fields.items()}
 
 
 def _counts(test: dict[str, int]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from harness import schemas
 from harness.board_markdown import aligned, escaped
 from harness.board_rows import Row
-from harness.board_tables import HEADINGS, with_interval
+from harness.board_tables import HEADINGS, NONE, p_value, with_interval
 from harness.boards import Board
 from harness.intervals import LEVEL
 from harness.resamples import RESAMPLES, SEED
@@ -35,7 +35,6 @@ __all__ = [
 FILE = "external.md"
 SCHEMA_VERSION = 1
 WIDTH = 110
-NONE = "-"
 
 NAMES = HEADINGS | {"balanced_accuracy": "Balanced accuracy"}
 
@@ -146,7 +145,7 @@ def _changes(transfers: Transfers, changes: Sequence[Change], words: str, *, wit
 def _points(difference: Difference, *, with_p: bool) -> str:
     """Percentage points, the interval, and the p-value."""
     text, bounds = difference_texts(difference)
-    p = _p(difference.p) if with_p and difference.p is not None and difference.low is not None else ""
+    p = p_value(difference.p) if with_p and difference.p is not None and difference.low is not None else ""
     return " ".join(filter(None, (text, bounds, p)))
 
 
@@ -165,10 +164,6 @@ def difference_texts(difference: Difference) -> tuple[str, str]:
     )
     low, high = bounds
     return str(value), "(no interval)" if low is None or high is None else f"[{low}, {high}]"
-
-
-def _p(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def long_names(transfers: Transfers) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from harness.complaints import complaints
 from harness.curation.reading import FILE, SCHEMA_VERSION, STEM
 from harness.curation.types import CLASSES
 from harness.errors import DataError
@@ -106,27 +107,15 @@ def checked_record(folder: Path) -> dict[str, Any]:
         ) from error
     except ValidationError as error:
         raise DataError(
-            f"{str(path)!r} is damaged: {_complaint(error)}; remove its folder and build again"
+            f"{str(path)!r} is damaged: {_first(error)}; remove its folder and build again"
         ) from error
     return record.model_dump()
 
 
-def _complaint(error: ValidationError) -> str:
-    """The first thing that is wrong, where, and how many more there are."""
-    first, *others = error.errors(include_url=False)
-    place = ".".join(map(str, first["loc"]))
-    got = (
-        ""
-        if first["type"] in ("missing", "value_error", "json_invalid")
-        else f", got {_short(first['input'])}"
-    )
-    more = f" (and {len(others)} more)" if others else ""
-    return " ".join(f"{place + ': ' if place else ''}{first['msg']}{got}{more}".split())
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, and how many more there are."""
+    first, *others = complaints(error)
+    return f"{first} (and {len(others)} more)" if others else first
 
 
 def paper_record(folder: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.board_markdown import escaped
+from harness.board_tables import NONE, p_value
 from harness.gate.deciding import DOUBTFUL, Finding, Gate
 from harness.intervals import LEVEL
 from harness.paired import ALPHA, POWER
@@ -26,7 +27,6 @@ LONGEST_NAME = 48
 
 HEADINGS = ("Verdict", "Model", "Metric", "Before", "Now", "Points lost", "95 % interval", "p (Holm)")
 NAMES = {"f1": "F1", "accuracy": "accuracy", "auc": "AUC"}
-NONE = "-"
 
 
 def headline(gate: Gate) -> str:
@@ -128,7 +128,7 @@ def _line(finding: Finding, gate: Gate) -> list[str]:
         return [*cells, NONE, NONE, NONE, NONE, NONE]
     lost = NONE if loss.value is None else f"{100 * loss.value:.1f}".replace("-0.0", "0.0")
     bounds = _bounds(finding) or NONE
-    return [*cells, _percent(loss.before), _percent(loss.now), lost, bounds, _p(finding.p)]
+    return [*cells, _percent(loss.before), _percent(loss.now), lost, bounds, p_value(finding.p)]
 
 
 def _name(finding: Finding, gate: Gate) -> str:
@@ -171,7 +171,7 @@ def sentence(finding: Finding, gate: Gate) -> str:
 def _judgement(finding: Finding, gate: Gate) -> str:
     by_margin = _by_margin(gate)
     holm = f" after Holm over {gate.tests} {_tests(gate)}" if gate.tests > 1 else ""
-    p, p_any, p_gain = (f"p = {_p(p)}{holm}" for p in (finding.p, finding.p_any, finding.p_gain))
+    p, p_any, p_gain = (f"p = {p_value(p)}{holm}" for p in (finding.p, finding.p_any, finding.p_gain))
     if finding.verdict == "worse":
         return f"worse beyond chance{_and_margin(gate)}, {p}"
     if finding.verdict == "better":
@@ -229,12 +229,6 @@ def _by_margin(gate: Gate) -> str:
 
 def _percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.1f}"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return NONE
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def _number(noun: str, count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.board_cells import Cell, entry_of, read_cells
 from harness.board_files import SCHEMA_VERSION
 from harness.board_rows import Mean
-from harness.complaints import expectation
+from harness.complaints import complaints
 from harness.errors import RecordError, UsageError
 from harness.intervals import Interval
 from harness.metrics import METRICS
@@ -124,7 +124,7 @@ def read_board(path: Path) -> StoredBoard:
     try:
         board = StoredBoard.model_validate(document)
     except ValidationError as error:
-        faults = list(_faults(error))
+        faults = list(complaints(error))
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise RecordError(f"{where}: {faults[0]}{more}; write the board anew with 'harness board'") from error
     _check_rows(board, where)
@@ -168,12 +168,6 @@ def _boards_in(folder: Path) -> str:
     # a board has its pairs beside it
     names = [str(path) for path in found if path.with_suffix(".pairs.csv").is_file()]
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "") if names else "it holds none"
-
-
-def _faults(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"]) or "file"
-        yield " ".join(f"{place}: {expectation(fault)}".split())
 
 
 def _check_rows(board: StoredBoard, where: str) -> None:

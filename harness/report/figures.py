@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.board_rows import Mean
 from harness.board_tables import HEADINGS, NONE, with_interval
 
-__all__ = ["LOWER_IS_BETTER", "Figure", "Scale", "figure", "heading", "p_value", "scale_of", "seconds"]
+__all__ = ["LOWER_IS_BETTER", "Figure", "Scale", "figure", "heading", "scale_of", "scale_over", "seconds"]
 
 LOWER_IS_BETTER = frozenset({"brier", "ece", "calibration_error", "log_loss"})
 """Metrics whose column begins with the smallest when a reader sorts by it."""
@@ -57,7 +57,12 @@ def heading(metric: str) -> str:
 
 def scale_of(means: Iterable[Mean | None]) -> Scale:
     """Return the scale on which these values and their intervals all have room."""
-    ends = [end for mean in means if mean is not None for end in _ends(mean)]
+    return scale_over(end for mean in means if mean is not None for end in _ends(mean))
+
+
+def scale_over(values: Iterable[float]) -> Scale:
+    """Return the scale on which these values have room, from 0 to 1 where there are none."""
+    ends = list(values)
     if not ends:
         return Scale(0.0, 1.0)
     padding = PADDING * (max(ends) - min(ends))
@@ -87,17 +92,6 @@ def figure(metric: str, mean: Mean | None, scale: Scale) -> Figure:
         high=None if high is None else scale.place(high),
         note="" if interval is None else interval.reason or interval.method,
     )
-
-
-def p_value(p: float | None) -> str:
-    """Return a p-value as tables print it.
-
-    >>> p_value(0.0004), p_value(0.0312), p_value(1.0), p_value(None)
-    ('<.001', '.031', '1.000', '-')
-    """
-    if p is None:
-        return NONE
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def seconds(value: float | None) -> str:

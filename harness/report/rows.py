@@ -9,10 +9,10 @@ import numpy as np
 
 from harness.board_pairs import PAIRED, Pair
 from harness.board_rows import RANKED_BY, Row
-from harness.board_tables import MAIN, NONE
+from harness.board_tables import MAIN, NONE, p_value
 from harness.boards import Section
 from harness.metrics import METRICS
-from harness.report.figures import Figure, figure, heading, p_value, scale_of, seconds
+from harness.report.figures import Figure, figure, heading, scale_of, seconds
 from harness.report.provenance import CellFacts, facts_of
 
 __all__ = [

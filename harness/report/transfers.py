@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.board_tables import p_value
 from harness.boards import Board
 from harness.paired import ALPHA
-from harness.report.figures import Figure, Scale, figure, p_value, scale_of
+from harness.report.figures import Figure, Scale, figure, scale_of, scale_over
 from harness.transfer_files import (
     NAMES,
     SAME_IMAGES,
@@ -149,8 +150,7 @@ def _scale(differences: Iterable[Difference]) -> Scale:
     ends = [0.0]
     for found in differences:
         ends += [end for end in (found.value, found.low, found.high) if end is not None]
-    padding = 0.03 * (max(ends) - min(ends))
-    return Scale(min(ends) - padding, max(ends) + padding)
+    return scale_over(ends)
 
 
 def _change(found: Difference, how: str, scale: Scale) -> ChangeCell:

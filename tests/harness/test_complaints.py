@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from harness.complaints import expectation
+from harness.complaints import complaints, expectation
 
 
 class Inner(BaseModel):
@@ -62,3 +62,21 @@ def test_a_fault_is_said_in_plain_words(entry: str, value: Any, said: str) -> No
     with pytest.raises(ValidationError) as error:
         Document.model_validate({entry: value})
     assert expectation(error.value.errors()[0], Document.model_fields) == said
+
+
+def test_complaints_name_their_places() -> None:
+    with pytest.raises(ValidationError) as error:
+        Document.model_validate({"whole": "3", "inner": {"name": 5}})
+    assert list(complaints(error.value)) == [
+        "whole: expected a whole number, got '3'",
+        "inner.name: expected text, got '5'",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000])
+def test_what_is_no_json_is_said_of_the_file(text: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        Document.model_validate_json(text)
+    (said,) = complaints(error.value)
+    assert said.startswith("file: is no JSON: ")
+    assert len(said) < 200

@@ -76,7 +76,7 @@ PANEL = "figures.0.panels.0"
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("figures", {"a": 1}, "figures: Input should be a valid"),
+        ("figures", {"a": 1}, "figures: expected a list"),
         ("figures", [None], "figures.0: "),
         ("figures.0.image", 5, "figures.0.image: "),
         ("figures.0.image", "a.png", "image 'a.png' is no name of ours"),
@@ -96,7 +96,7 @@ PANEL = "figures.0.panels.0"
         (f"{PANEL}.ct", "CT", f"{PANEL}.ct: "),
         (f"{PANEL}.ct.confidence", 90, f"{PANEL}.ct.confidence: "),
         (f"{PANEL}.label.value", "covid", "'covid' is none of ['non-COVID', 'COVID']"),
-        (f"{PANEL}.label", GONE, f"{PANEL}.label: Field required"),
+        (f"{PANEL}.label", GONE, f"{PANEL}.label: is not there"),
         (f"{PANEL}.patient.value", ["a"], f"{PANEL}.patient.value: "),
         ("name", None, "name: "),
         ("sha256", "../..", "sha256: "),
