@@ -76,10 +76,13 @@ def _read(path: Path) -> tuple[Rule, ...]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RulesBroken(f"{str(path)!r} is not TOML: {error}") from None
     words: dict[str, str] = {}
-    for name, patterns in table.get("words", {}).items():
+    named = table.get("words", {})
+    if not isinstance(named, dict):
+        raise RulesBroken(f"{str(path)!r}: words is {named!r}; expected a table of lists of patterns")
+    for name, patterns in named.items():
         words[name] = _filled(_joined(path, "words", name, patterns), words)
     listed = table.get("rule", [])
-    if not isinstance(listed, list) or not listed:
+    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
         raise RulesBroken(f"{str(path)!r} holds no rule; expected at least one [[rule]]")
     return tuple(_rule(path, number, entry, words) for number, entry in enumerate(listed, 1))
 

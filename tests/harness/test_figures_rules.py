@@ -204,6 +204,8 @@ def test_own_rules_replace_the_built_in_ones(tmp_path: Path) -> None:
         ("[words]\nvirus = 3\n[[rule]]\nsays = 'COVID'\npatterns = ['x']", "'virus'"),
         ("", "no rule"),
         ("rule = 3", "no rule"),
+        ("rule = [1, 2]", "no rule"),
+        ("words = 3\n[[rule]]\nsays = 'COVID'\npatterns = ['x']", "words is 3"),
         ("[[rule", "not TOML"),
     ],
 )
