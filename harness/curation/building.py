@@ -177,9 +177,10 @@ def built(
                 while waiting and len(running) < workers:
                     running.append(_Running.start(waiting.pop(0), out, limits or Limits(), pool))
                 ended = [one for one in running if one.has_ended()]
-                running = [one for one in running if one not in ended]
                 for one in ended:
-                    yield one.outcome(out)
+                    outcome = one.outcome(out)
+                    running.remove(one)
+                    yield outcome
                 if not ended:
                     time.sleep(POLL_SECONDS)
         finally:

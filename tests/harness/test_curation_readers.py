@@ -202,3 +202,12 @@ print(json.dumps([sorted(one for one in set(sys.modules) - before if one.split("
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [[], []]
+
+
+def test_a_task_that_a_dead_worker_did_not_take_raises_nothing(tmp_path: Path) -> None:
+    worker = readers._Worker()
+    os.kill(worker._process.pid, signal.SIGKILL)
+    worker._process.wait()
+    worker.read({"folder": str(tmp_path)})
+    assert worker.ended() == -signal.SIGKILL
+    worker.close()
