@@ -259,16 +259,16 @@ def _may_be(a: str, b: str) -> bool:
     return age == years or f"{age[:-1]}0s" == years or f"{years[:-1]}0s" == age
 
 
-def _undecided(names: Iterable[str], linked: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Pairs of a number, of which no text tells the age, and an age, of which none tells the number."""
+def _undecided(names: Iterable[str], linked: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """All numbers of which no text tells the age and all ages of which none tells the number, if there are both."""
     known = {name for pair in linked for name in pair}
     free = [name for name in names if name not in known]
-    numbers = [name for name in free if name.startswith("patient-")]
-    return [(number, aged) for number in numbers for aged in free if not aged.startswith("patient-")]
+    return [free] if len({name.startswith("patient-") for name in free}) == 2 else []
 
 
 def _root(parent: dict[str, str], name: str) -> str:
     while parent[name] != name:
+        parent[name] = parent[parent[name]]  # halves the way for the next who asks
         name = parent[name]
     return name
 

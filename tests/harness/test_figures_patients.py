@@ -181,3 +181,13 @@ def test_an_age_with_units_or_decimals_is_read_and_a_span_of_time_is_not() -> No
 def test_a_long_hostile_text_is_read_at_once(words: str) -> None:
     patients_in(words * 5000)
     somebody_unnamed(words * 5000)
+
+
+def test_a_paper_of_many_numbers_and_many_ages_is_grouped_at_once() -> None:
+    numbers = [f"p/patient-{number}" for number in range(1, 2001)]
+    found = groups(
+        named(
+            *numbers, *(f"p/man-{age}" for age in range(1, 100)), *(f"p/woman-{age}" for age in range(1, 100))
+        )
+    )
+    assert {s.value for s in found} == {"p/man-1"}
