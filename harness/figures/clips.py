@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -35,15 +34,7 @@ def images_drawn(page: Any) -> list[Drawn]:
     with suppress(*broken()):  # a page that is broken further down: what came before it counts
         mupdf.fz_run_page(mupdf.FzPage(page.this), device, mupdf.FzMatrix(), mupdf.FzCookie())
         mupdf.fz_close_device(device)
-    return list(_as_drawn(device.found))
-
-
-def _as_drawn(found: list[tuple[Matrix, int, int, list[Box | None]]]) -> Iterator[Drawn]:
-    for matrix, width, height, clips in found:
-        clip: Box | None = None
-        for box in clips:
-            clip = box if clip is None else intersection(clip, box) if box else clip
-        yield Drawn(matrix, width, height, clip)
+    return list(device.found)
 
 
 @cache
@@ -52,29 +43,34 @@ def _device_class() -> Any:
     from pymupdf import mupdf
 
     class Device(mupdf.FzDevice2):
+        """Draws nothing; keeps each image with the clips that hold when it comes."""
+
         def __init__(self) -> None:
             super().__init__()
-            self.clips: list[Box | None] = []
-            self.found: list[tuple[Matrix, int, int, list[Box | None]]] = []
+            self.clips: list[Box | None] = [
+                None
+            ]  # what each leaves of those around it; the page clips nothing
+            self.found: list[Drawn] = []
             kinds = ("path", "stroke_path", "text", "stroke_text", "image_mask")
             for name in (*(f"clip_{kind}" for kind in kinds), "pop_clip", "fill_image", "fill_image_mask"):
                 getattr(self, f"use_virtual_{name}")()
 
         def clip_path(self, _context: Any, _path: Any, _even_odd: Any, _matrix: Any, scissor: Any) -> None:
-            self.clips.append((scissor.x0, scissor.y0, scissor.x1, scissor.y1))
+            box, around = (scissor.x0, scissor.y0, scissor.x1, scissor.y1), self.clips[-1]
+            self.clips.append(box if around is None else intersection(around, box))
 
         def _other_clip(self, *_: Any) -> None:
-            self.clips.append(None)
+            self.clips.append(self.clips[-1])  # not known well enough to cut by
 
         clip_stroke_path = clip_text = clip_stroke_text = clip_image_mask = _other_clip
 
         def pop_clip(self, *_: Any) -> None:
-            if self.clips:
+            if len(self.clips) > 1:
                 self.clips.pop()
 
         def fill_image(self, _context: Any, image: Any, matrix: Any, *_: Any) -> None:
             own = (matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f)
-            self.found.append((own, image.w, image.h, list(self.clips)))
+            self.found.append(Drawn(own, image.w, image.h, self.clips[-1]))
 
         fill_image_mask = fill_image
 
