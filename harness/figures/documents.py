@@ -255,7 +255,8 @@ def _matched(
     """Join captions and graphics: on each page, then by the document's habit, then across pages."""
     decorated = decoration([layout.page for layout in layouts])
     situations = []
-    away = [found for found in captions if _pointed_at(found, captions)]
+    pointing = [found for found in captions if found.label.pointing]
+    away = [found for found in captions if _pointed_at(found, pointing)]
     for layout in layouts:
         own = [found for found in captions if found.page == layout.page.number and found not in away]
         atoms = atoms_of(layout, decorated, [found.lines[0] for found in own])
@@ -286,11 +287,9 @@ def _matched(
     return [*matches, *_bounded(situations, matches, lonely)], lonely, orphans
 
 
-def _pointed_at(found: Found, captions: Sequence[Found]) -> bool:
+def _pointed_at(found: Found, pointing: Sequence[Found]) -> bool:
     """Whether another page says of a caption that it stands here: then its figure is there."""
-    return not found.label.bare and any(
-        one.label.pointing and one.key == found.key and one.page != found.page for one in captions
-    )
+    return not found.label.bare and any(one.key == found.key and one.page != found.page for one in pointing)
 
 
 def _bounded(

@@ -41,7 +41,7 @@ TABLE = re.compile(
 _CITED = r"(?<![A-Za-z\d])(?:[A-Z]{1,2}\.?)?\d{1,3}(?:\.\d{1,2})?(?![\d%])"
 _ITEM = rf"(?:(?:and|or|to|through|&|,|;|–|—|-|\s)*\s*(?:{_CITED})(?:\s?[a-z](?![a-z])(?:\s?[,–-]\s?[a-z](?![a-z]))*)?)"
 CITATION = re.compile(
-    rf"(?P<extra>{_EXTRA}|\be(?=fig))?\s*\b(?P<word>figures?|figs?\b\.?|ﬁgures?|ﬁgs?\b\.?)\s*(?P<list>{_ITEM}+)",
+    rf"(?:(?P<extra>(?:{_EXTRA})\s*\b|\be(?=fig))|\b)(?P<word>figures?|figs?\b\.?|ﬁgures?|ﬁgs?\b\.?)\s*(?P<list>{_ITEM}+)",
     re.IGNORECASE,
 )
 _ONE = re.compile(rf"(?P<join>to|through|–|—|-)?\s*(?P<number>{_CITED})", re.IGNORECASE)
@@ -148,6 +148,8 @@ def citations(text: str) -> set[tuple[str, bool]]:
 
     >>> sorted(citations("see Figs. 1-3 and 5, and Supplementary Fig. S2A"))
     [('1', False), ('2', False), ('2', True), ('3', False), ('5', False)]
+    >>> citations("(eFigure 4 in the Supplement)")
+    {('4', True)}
     """
     found: set[tuple[str, bool]] = set()
     for match in CITATION.finditer(text):

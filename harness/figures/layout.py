@@ -152,7 +152,12 @@ def _drawn_on(pages: Sequence[Page]) -> Callable[[Line, int], bool]:
         page.number: [box for box in page.drawings if seen[_rough(box)] == 1 and not _is_long_rule(box)]
         for page in pages
     }
-    return lambda line, number: any(overlaps(grown(line.box, TOUCHING), box) for box in own[number])
+
+    def touches(line: Line, number: int) -> bool:
+        around = grown(line.box, TOUCHING)
+        return any(overlaps(around, box) for box in own[number])
+
+    return touches
 
 
 def _rough(box: Box) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,20 @@ def test_other_beginnings_are_no_names(text: str) -> None:
 )
 def test_citations_are_read(text: str, cited: set[tuple[str, bool]]) -> None:
     assert citations(text) == cited
+
+
+def test_a_text_of_blanks_is_searched_for_citations_at_once() -> None:
+    start = time.process_time()
+    assert citations(" " * 50_000 + "Fig. 2") == {("2", False)}
+    assert time.process_time() - start < 2
+
+
+def test_a_supplementary_figure_with_e_for_electronic_is_cited() -> None:
+    assert citations("eFigure 4 and eFigs. 5, 6 in the Supplement; the refig 7") == {
+        ("4", True),
+        ("5", True),
+        ("6", True),
+    }
 
 
 # What is no caption
