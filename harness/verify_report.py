@@ -1,4 +1,4 @@
-"""What `harness verify` says, as Markdown that reads well in a terminal, and as JSON."""
+"""What `harness verify` says, as Markdown that reads well in a terminal."""
 
 from __future__ import annotations
 
@@ -123,6 +123,7 @@ def _summary(verified: Verified) -> Iterator[str]:
 
 
 def row_facts(finding: RowFinding, table: ClaimTable) -> Iterator[str]:
+    """Yield what is said below a row, a sentence each: what was left out, what contradicts it, what fits where."""
     spread = finding.claim.spread
     left_out = [
         NAMES[name] for name in finding.claim.figures if name not in finding.checked and name not in spread

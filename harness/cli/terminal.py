@@ -51,7 +51,7 @@ def _table(lines: Sequence[str], width: int) -> Iterator[str]:
     for number, row in enumerate(rows):
         if number:
             yield ""
-        yield "  ".join(filter(None, row[:named]))
+        yield from _wrapped("  ".join(filter(None, row[:named])), width, "  ") or [""]
         told = zip_longest(headings[named:], row[named:], fillvalue="")
         yield from _packed([f"{heading}: {cell}" for heading, cell in told if cell], width)
 
@@ -88,9 +88,13 @@ def _prose(lines: Sequence[str], width: int) -> Iterator[str]:
             continue
         mark = BEGINS_ITEM.match(item)
         indent = " " * len(mark.group()) if mark else ""
-        yield from textwrap.wrap(
-            item, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
+        yield from _wrapped(item, width, indent)
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _items(lines: Sequence[str]) -> Iterator[str]:

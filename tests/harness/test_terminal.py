@@ -34,6 +34,16 @@ def test_a_wide_table_is_told_row_by_row_and_empty_cells_are_left_out() -> None:
     ]
 
 
+def test_a_name_that_is_wider_than_the_terminal_is_wrapped() -> None:
+    name = "densenet, from scratch, with a first stage of another dataset"
+    table = f"| Method | F1 |\n|:--|--:|\n| {name} | 98.00 |\n"
+    assert fitted(table, 40).splitlines() == [
+        "densenet, from scratch, with a first",
+        "  stage of another dataset",
+        "  F1: 98.00",
+    ]
+
+
 def test_numbers_before_a_name_belong_to_the_name() -> None:
     table = "| | Method | 1 | 2 |\n|--:|:--|--:|--:|\n| 1 | a long name of a model | .5 | .031 |"
     assert fitted(table, 40).splitlines()[0] == "1  a long name of a model"
