@@ -121,15 +121,13 @@ class Standing:
         self.by_id = items
         return list(new)
 
-    def figure_of(self, decided: Decided) -> list[Decided]:
-        """Return all candidates of a candidate's figure, in order."""
-        return [one for one in self.by_id.values() if _same_figure(one, decided)]
-
     def counts(self) -> Counts:
         """Return how far the review is."""
         verdicts = Counter(one.verdict for one in self.by_id.values())
-        rejected = {one.candidate.content for one in self.by_id.values() if one.verdict == "rejected"} - {
-            None
+        rejected = {
+            one.candidate.content
+            for one in self.by_id.values()
+            if one.verdict == "rejected" and one.candidate.content is not None
         }
         open_ones = sum(
             one.verdict is None and one.candidate.is_ct and one.candidate.content not in rejected
