@@ -96,6 +96,7 @@ HARMLESS = {
     "harness.data.cards",  # what a card says is in the dataset's content
     "harness.data.dataset",  # likewise
     "harness.data.joined",  # likewise, with the words for its classes
+    "harness.complaints",  # words of messages
     "harness.download",  # what it brings is known by its digest
     "harness.errors",
     "harness.folders",
