@@ -24,7 +24,7 @@ from harness.curation.readers import ERRORS, Pool, Reader
 from harness.curation.reading import FILE
 from harness.errors import DataError, UsageError
 
-__all__ = ["Limits", "Outcome", "Task", "built", "found_pdfs", "tasks_of"]
+__all__ = ["MOST_PAGES", "SCRATCH", "Limits", "Outcome", "Running", "Task", "built", "found_pdfs", "tasks_of"]
 
 PAGES_A_LIMIT = 100
 """A PDF may take the time limit, and the same again for each hundred pages that it has."""
@@ -170,12 +170,12 @@ def built(
                 waiting.append(task)
             else:
                 yield earlier
-        running: list[_Running] = []
+        running: list[Running] = []
         pool = Pool(reader)
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    running.append(_Running.start(waiting.pop(0), out, limits or Limits(), pool))
+                    running.append(Running.start(waiting.pop(0), out, limits or Limits(), pool))
                 ended = [one for one in running if one.has_ended()]
                 running = [one for one in running if one not in ended]
                 for one in ended:
@@ -227,7 +227,7 @@ def _earlier(task: Task, out: Path, retry: bool) -> Outcome | None:
 
 
 @dataclass(eq=False)
-class _Running:
+class Running:
     """A process that reads one PDF, the folder it works in, and the clock over it."""
 
     task: Task
@@ -239,7 +239,7 @@ class _Running:
     code: int | None = None
 
     @classmethod
-    def start(cls, task: Task, out: Path, limits: Limits, pool: Pool) -> _Running:
+    def start(cls, task: Task, out: Path, limits: Limits, pool: Pool) -> Running:
         scratch = out.resolve() / DOCUMENTS / f"{SCRATCH}{task.sha256[:16]}-{os.getpid()}"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
@@ -284,7 +284,7 @@ class _Running:
         seconds = time.monotonic() - self.started
         record = paper_record(self.scratch) if self.code == 0 else None
         if record is None:
-            reason = self._reason()
+            reason = self.reason()
             shutil.rmtree(self.scratch, ignore_errors=True)
             self.scratch.mkdir()
             write_failure(self.scratch, self.task.path.name, self.task.sha256, self.task.reader, reason)
@@ -298,7 +298,8 @@ class _Running:
         figures, problems = len(record["figures"]), tuple(record["problems"])
         return Outcome(self.task, "read", figures, problems=problems, seconds=seconds)
 
-    def _reason(self) -> str:
+    def reason(self) -> str:
+        """Why nothing came of a reader that has ended."""
         if self.late is not None:
             return f"took more than {self.late:.0f} s and was stopped (--time-limit)"
         code = self.code or 0
