@@ -24,7 +24,18 @@ from harness.curation.readers import ERRORS, Pool, Reader
 from harness.curation.reading import FILE
 from harness.errors import DataError, UsageError
 
-__all__ = ["MOST_PAGES", "SCRATCH", "Limits", "Outcome", "Running", "Task", "built", "found_pdfs", "tasks_of"]
+__all__ = [
+    "MOST_PAGES",
+    "NO_SPACE",
+    "SCRATCH",
+    "Limits",
+    "Outcome",
+    "Running",
+    "Task",
+    "built",
+    "found_pdfs",
+    "tasks_of",
+]
 
 PAGES_A_LIMIT = 100
 """A PDF may take the time limit, and the same again for each hundred pages that it has."""
@@ -32,6 +43,7 @@ PAGES_A_LIMIT = 100
 MOST_PAGES = 5000
 """What a PDF says of its pages is believed up to here."""
 
+NO_SPACE = "no space left on the disk"
 POLL_SECONDS = 0.02
 BLOCK = 1 << 20
 SCRATCH = ".reading-"
@@ -308,6 +320,8 @@ class Running:
         said = (self.scratch / ERRORS).read_text("utf-8", "replace").strip().splitlines()
         if said and re.match(r"[\w.]*MemoryError\b", said[-1]):
             return f"needs more than {self.limits.memory_mb} MB of memory (--memory-limit)"
+        if said and "No space left on device" in said[-1]:
+            return f"{NO_SPACE}; make room, then --retry"
         return f"its reader ended with {code}: {said[-1][:200] if said else f'without {FILE}'}"
 
 

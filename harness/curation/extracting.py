@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.curation.building import MOST_PAGES, POLL_SECONDS, SCRATCH, Limits, Running, Task
+from harness.curation.building import MOST_PAGES, NO_SPACE, POLL_SECONDS, SCRATCH, Limits, Running, Task
 from harness.curation.readers import Pool
 from harness.curation.reading import FILE
 from harness.errors import DataError
@@ -72,7 +72,7 @@ def _one(
     running.reader.close()
     if running.code != 0 or not (scratch / FILE).is_file():
         reason = running.reason()
-        if "No space left" in reason:
+        if reason.startswith(NO_SPACE):
             raise DataError(
                 f"cannot write into {str(out)!r}: no space left; make room, or name another --out"
             )

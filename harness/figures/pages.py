@@ -32,9 +32,6 @@ MOST_DRAWN = 30_000_000
 MOST_IMAGES = 4_000
 """Places of images on a page: strips of one line of pixels are 1000; comparing 10 000 with each other took minutes."""
 
-MOST_NAMED = 1_000
-"""Lines of a page that begin with a figure's name: a page of a list of figures has 60."""
-
 LIGATURES = {
     chr(code + k): text for code in (0x0B, 0x1B) for k, text in enumerate(("ff", "fi", "fl", "ffi", "ffl"))
 }
@@ -145,12 +142,6 @@ def read_page(page: Any) -> Page:
     lines, directions = _lines(page, rotation, Sight(page, images))
     if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
         turns = (4 - common[0]) % 4
-    named = sum(label_at_start(line.text) is not None for line in lines)
-    if named > MOST_NAMED:
-        said = (
-            f"page {number}: {named} lines with the name of a figure, more than {MOST_NAMED}; not looked at"
-        )
-        return Page(number, page.rect.width, page.rect.height, problems=(said,))
     drawings = tuple(_drawings(page, operations, kinds))
     shown = page.rect
     drawings = tuple(_transformed(box, rotation) for box in drawings)
