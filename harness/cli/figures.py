@@ -34,24 +34,31 @@ def extract(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Where figures and figures.json go.")
     ],
+    time_limit: figures_build.TimeLimit = 120.0,
+    memory_limit: figures_build.MemoryLimit = 2000,
 ) -> None:
     """Cut every figure out of PDFs, with its caption and the paragraphs that cite it.
 
     A PDF that can't be read is named with the reason, the others go on, and the command exits with 1.
     """
     from harness.cli.live import Live, say
+    from harness.curation.building import Limits
+    from harness.curation.extracting import extracted
+    from harness.executors import stoppable
     from harness.figures.documents import figures_extra
     from harness.figures.figure_files import earlier_pictures, stems_of, write_documents
 
     figures_extra()
     earlier = earlier_pictures(out)
     documents, failed = [], 0
-    with Live() as live:
-        for number, (path, stem) in enumerate(zip(pdfs, stems_of(pdfs), strict=True)):
-            live.stage(f"reading {path.name}", number / len(pdfs))
-            document, unread = _read(path, out, stem)
+    with stoppable(), Live() as live:
+        reading = extracted(pdfs, stems_of(pdfs), out, Limits(time_limit, memory_limit))
+        for number, path in enumerate(pdfs):
+            live.stage(f"reading {figures_build.shown(path.name)}", number / len(pdfs))
+            document, unread = next(reading)
             documents.append(document)
             failed += unread
+        reading.close()
     write_documents(out, documents)
     for name in earlier - {one["image"] for document in documents for one in document["figures"]}:
         (out / name).unlink(missing_ok=True)
@@ -62,19 +69,6 @@ def extract(
     say(f"{sum(len(one['figures']) for one in documents)} figures of {len(pdfs) - failed} PDFs in {out}")
     if failed:
         raise typer.Exit(1)
-
-
-def _read(path: Path, out: Path, stem: str) -> tuple[dict[str, Any], bool]:
-    from harness.figures.descriptions import describing
-    from harness.figures.documents import Unopened, read_document
-    from harness.figures.figure_files import as_json
-    from harness.figures.types import Document
-
-    try:
-        with describing(path) as describe:
-            return as_json(read_document(path, out, stem=stem, describe=describe)), False
-    except Unopened as error:
-        return as_json(Document(str(path), 0, problems=(error.reason,))), True
 
 
 def score(

@@ -48,6 +48,13 @@ def add_to(app: typer.Typer) -> None:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What 'harness figures build' made.")]
 
 
+TimeLimit = Annotated[
+    float,
+    typer.Option(min=0.1, max=86_400, help="Seconds a PDF may take, and as many again for each 100 pages."),
+]
+MemoryLimit = Annotated[int, typer.Option(min=400, max=1_000_000, help="Megabytes of memory a PDF may take.")]
+
+
 def build(
     pdfs: Annotated[
         list[Path],
@@ -59,15 +66,8 @@ def build(
     workers: Annotated[
         int | None, typer.Option(help="PDFs that are read side by side [default: one a CPU core].")
     ] = None,
-    time_limit: Annotated[
-        float,
-        typer.Option(
-            min=0.1, max=86_400, help="Seconds a PDF may take, and as many again for each 100 pages."
-        ),
-    ] = 120.0,
-    memory_limit: Annotated[
-        int, typer.Option(min=400, max=1_000_000, help="Megabytes of memory a PDF may take.")
-    ] = 2000,
+    time_limit: TimeLimit = 120.0,
+    memory_limit: MemoryLimit = 2000,
     retry: Annotated[bool, typer.Option("--retry", help="Read PDFs again that failed before.")] = False,
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rules for labels, instead of the built-in ones.")
@@ -113,14 +113,14 @@ def _build(
         live.stage(f"{len(tasks)} PDFs", 0.0)
         for outcome in built(tasks, out, workers=workers, limits=Limits(seconds, memory_mb), retry=retry):
             progress.add(outcome)
-            live.stage(progress.text(_shown(outcome.task.path.name)), progress.ended / len(tasks))
+            live.stage(progress.text(shown(outcome.task.path.name)), progress.ended / len(tasks))
     progress.say_kept()
     failed = progress.failures
     say(f"{len(tasks) - len(failed)} of {len(tasks)} PDFs read, {progress.figures} figures in {out}")
     if failed and len(tasks) > FEW:
         say(f"{len(failed)} could not be read:")
         for outcome in failed:
-            say(f"  {_shown(outcome.task.path.name)}: {outcome.message}")
+            say(f"  {shown(outcome.task.path.name)}: {outcome.message}")
     return len(failed)
 
 
@@ -175,7 +175,7 @@ class _Progress:
 def _say(outcome: Outcome, number: int, total: int) -> None:
     from harness.cli.live import duration, say
 
-    name = _shown(outcome.task.path.name)
+    name = shown(outcome.task.path.name)
     read = f"{outcome.figures} figures in {duration(outcome.seconds)}"
     say(f"[{number}/{total}] {name}: {read if outcome.status == 'read' else f'FAILED: {outcome.message}'}")
     for problem in outcome.problems[:MOST_PROBLEMS]:
@@ -184,7 +184,7 @@ def _say(outcome: Outcome, number: int, total: int) -> None:
         say(f"problem: {name}: {len(more)} more; all are in its document.json")
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A file's name on one line, whatever it is made of."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 

@@ -24,7 +24,18 @@ from harness.curation.readers import ERRORS, Pool, Reader
 from harness.curation.reading import FILE
 from harness.errors import DataError, UsageError
 
-__all__ = ["Limits", "Outcome", "Task", "built", "found_pdfs", "tasks_of"]
+__all__ = [
+    "MOST_PAGES",
+    "NO_SPACE",
+    "SCRATCH",
+    "Limits",
+    "Outcome",
+    "Running",
+    "Task",
+    "built",
+    "found_pdfs",
+    "tasks_of",
+]
 
 PAGES_A_LIMIT = 100
 """A PDF may take the time limit, and the same again for each hundred pages that it has."""
@@ -32,6 +43,7 @@ PAGES_A_LIMIT = 100
 MOST_PAGES = 5000
 """What a PDF says of its pages is believed up to here."""
 
+NO_SPACE = "no space left on the disk"
 POLL_SECONDS = 0.02
 BLOCK = 1 << 20
 SCRATCH = ".reading-"
@@ -170,12 +182,12 @@ def built(
                 waiting.append(task)
             else:
                 yield earlier
-        running: list[_Running] = []
+        running: list[Running] = []
         pool = Pool(reader)
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    running.append(_Running.start(waiting.pop(0), out, limits or Limits(), pool))
+                    running.append(Running.start(waiting.pop(0), out, limits or Limits(), pool))
                 ended = [one for one in running if one.has_ended()]
                 for one in ended:
                     outcome = one.outcome(out)
@@ -228,7 +240,7 @@ def _earlier(task: Task, out: Path, retry: bool) -> Outcome | None:
 
 
 @dataclass(eq=False)
-class _Running:
+class Running:
     """A process that reads one PDF, the folder it works in, and the clock over it."""
 
     task: Task
@@ -240,7 +252,7 @@ class _Running:
     code: int | None = None
 
     @classmethod
-    def start(cls, task: Task, out: Path, limits: Limits, pool: Pool) -> _Running:
+    def start(cls, task: Task, out: Path, limits: Limits, pool: Pool) -> Running:
         scratch = out.resolve() / DOCUMENTS / f"{SCRATCH}{task.sha256[:16]}-{os.getpid()}"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
@@ -285,7 +297,7 @@ class _Running:
         seconds = time.monotonic() - self.started
         record = paper_record(self.scratch) if self.code == 0 else None
         if record is None:
-            reason = self._reason()
+            reason = self.reason()
             shutil.rmtree(self.scratch, ignore_errors=True)
             self.scratch.mkdir()
             write_failure(self.scratch, self.task.path.name, self.task.sha256, self.task.reader, reason)
@@ -299,7 +311,8 @@ class _Running:
         figures, problems = len(record["figures"]), tuple(record["problems"])
         return Outcome(self.task, "read", figures, problems=problems, seconds=seconds)
 
-    def _reason(self) -> str:
+    def reason(self) -> str:
+        """Why nothing came of a reader that has ended."""
         if self.late is not None:
             return f"took more than {self.late:.0f} s and was stopped (--time-limit)"
         code = self.code or 0
@@ -308,6 +321,8 @@ class _Running:
         said = (self.scratch / ERRORS).read_text("utf-8", "replace").strip().splitlines()
         if said and re.match(r"[\w.]*MemoryError\b", said[-1]):
             return f"needs more than {self.limits.memory_mb} MB of memory (--memory-limit)"
+        if said and "No space left on device" in said[-1]:
+            return f"{NO_SPACE}; make room, then --retry"
         return f"its reader ended with {code}: {said[-1][:200] if said else f'without {FILE}'}"
 
 

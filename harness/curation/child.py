@@ -43,10 +43,13 @@ def main(task: dict[str, Any]) -> None:
     _die_with_parent()
     _limit(task["memory_bytes"], task["cpu_seconds"])
     import_used()
-    from harness.curation.reading import read_paper
+    from harness.curation.reading import read_figures, read_paper
 
     path, folder = Path(task["path"]), Path.cwd()
     _say_pages(path, folder)
+    if "stem" in task:
+        read_figures(path, folder, stem=task["stem"])
+        return
     rules = Path(task["rules"]) if task["rules"] else None
     read_paper(path, folder, name=task["name"], sha256=task["sha256"], reader=task["reader"], rules=rules)
 

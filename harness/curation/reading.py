@@ -13,13 +13,13 @@ from harness.curation.pictures import contents
 from harness.figures.descriptions import Seen, describing
 from harness.figures.documents import Unopened, figures_extra, open_pdf, read_document
 from harness.figures.figure_files import as_json
-from harness.figures.limits import broken
+from harness.figures.limits import broken, loaded_page
 from harness.figures.patients import patient_of
 from harness.figures.rules import label_of, read_rules
 from harness.figures.types import Document, Figure, Suggestion
 from harness.sources import normalised_source
 
-__all__ = ["FILE", "SCHEMA_VERSION", "STEM", "page_image", "read_paper", "reader_digest"]
+__all__ = ["FILE", "SCHEMA_VERSION", "STEM", "page_image", "read_figures", "read_paper", "reader_digest"]
 
 FILE = "document.json"
 SCHEMA_VERSION = 1
@@ -78,6 +78,17 @@ def read_paper(path: Path, folder: Path, *, name: str, sha256: str, reader: str,
     (folder / FILE).write_bytes(text.encode("utf-8", "replace"))
 
 
+def read_figures(path: Path, folder: Path, *, stem: str) -> None:
+    """Read a PDF into `folder` as 'harness figures extract' writes it, with why nothing could be read as 'failed'."""
+    try:
+        with describing(path) as describe:
+            whole = as_json(read_document(path, folder, stem=stem, describe=describe)) | {"failed": None}
+    except Unopened as error:
+        whole = as_json(Document(str(path), 0, problems=(error.reason,))) | {"failed": error.reason}
+    text = json.dumps(whole, ensure_ascii=True, allow_nan=False)
+    (folder / FILE).write_text(text, "ascii")
+
+
 def _read(path: Path, folder: Path, name: str, rules: Path | None) -> dict[str, Any]:
     seen: Seen = {}
     with describing(path, seen) as describe:
@@ -132,7 +143,7 @@ def _contexts(path: Path, folder: Path, pages: list[int]) -> tuple[dict[int, tup
     with open_pdf(path) as opened:
         for number in pages:
             try:
-                page = opened.load_page(number - 1)
+                page = loaded_page(opened, number - 1)
                 sizes[number] = (round(page.rect.width, 2), round(page.rect.height, 2))
                 scale = CONTEXT_PX / max(page.rect.width, page.rect.height)
                 drawn = page.get_pixmap(

@@ -13,6 +13,7 @@ from harness.figures.boxes import grown, overlaps
 from harness.figures.ct import ct_and_panels
 from harness.figures.documents import Describe, open_pdf
 from harness.figures.letters import Word
+from harness.figures.limits import loaded_page
 from harness.figures.panels import panels_of
 from harness.figures.types import Figure, Suggestion
 
@@ -42,7 +43,7 @@ def describing(path: Path, seen: Seen | None = None) -> Iterator[Describe]:
     def words(page: int) -> tuple[Word, ...]:
         if not opened:
             opened.append(open_pdf(path))
-        return _words(opened[0].load_page(page - 1))
+        return _words(loaded_page(opened[0], page - 1))
 
     def describe(figure: Figure, pixels: np.ndarray) -> Figure:
         caption = figure.caption.text if figure.caption else ""

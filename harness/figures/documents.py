@@ -19,7 +19,7 @@ from harness.figures.continuations import continued
 from harness.figures.figure_files import file_stem, picture_name, write_picture
 from harness.figures.layout import Layout, Style, layouts_of, style_of
 from harness.figures.legends import with_legend
-from harness.figures.limits import TooLarge, broken, check_page
+from harness.figures.limits import TooLarge, broken, check_page, loaded_page
 from harness.figures.mentions import cited_in, citing, paragraphs_of
 from harness.figures.pages import Page, read_page
 from harness.figures.pairing import PRIOR, SIDES, Pair, Situation, pairs_on
@@ -147,7 +147,11 @@ class _Reading:
         self.problems: list[str] = []
         self.taken: set[str] = set()
         self.pictures: set[bytes] = set()
+        if self.opened.is_repaired:
+            self.problems.append("the file is damaged; what could be mended of it was read")
         pages = [page for number in range(self.opened.page_count) if (page := self._page(number))]
+        if not pages:
+            raise Unopened(self.path, f"no page can be read: {self.problems[0]}")
         style = style_of(pages)
         layouts = layouts_of(pages, style)
         captions = continued(captions_of(layouts, style), layouts, style)
@@ -169,7 +173,7 @@ class _Reading:
 
     def _page(self, number: int) -> Page | None:
         try:
-            page = self.opened.load_page(number)
+            page = loaded_page(self.opened, number)
             check_page(self.opened, page)
             found = read_page(page)
         except TooLarge as error:
@@ -201,7 +205,7 @@ class _Reading:
         name = match.caption.label.text if match.caption else "graphics"
         page = layouts[match.page].page
         try:
-            picture = picture_of(self.opened, self.opened.load_page(match.page - 1), page, match.pair)
+            picture = picture_of(self.opened, loaded_page(self.opened, match.page - 1), page, match.pair)
         except broken() as error:
             self.problems.append(f"{name} (page {match.page}): no picture: {_said(error)}")
             return None

@@ -32,6 +32,9 @@ __all__ = [
 NAME = "figures.json"
 SCHEMA_VERSION = 1
 LONGEST = 80
+OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-p\d+-(?:r\d+|\d+(?:\.\d+)?)\.(?:png|jpg)")
+"""Names that `picture_name` gives."""
+
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 
 
@@ -88,17 +91,24 @@ def picture_name(stem: str, page: int, picture: Picture, taken: set[str]) -> str
 
 
 def earlier_pictures(out: Path) -> set[str]:
-    """Return the pictures that a figures.json in a folder names; none where there is no such file."""
+    """Return the pictures that an earlier run left in a folder; none where there is no figures.json.
+
+    Raises `DataError` where a figures.json is not of this command, or the folder is a dataset.
+    """
+    if any((out / name).exists() for name in ("card.toml", "decisions.jsonl", ".build.lock")):
+        raise DataError(f"{str(out)!r} is a dataset; name another folder with --out")
     try:
         whole = json.loads((out / NAME).read_text("utf-8"))
+        if whole["schema_version"] != SCHEMA_VERSION:
+            raise ValueError
         named = {one["image"] for document in whole["documents"] for one in document["figures"]}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, NotADirectoryError):
         return set()
-    return {
-        name
-        for name in named
-        if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(?:png|jpg)", name)
-    }
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(
+            f"{str(out / NAME)!r} was not written by this command; move it, or name another folder with --out"
+        ) from error
+    return {name for name in named if isinstance(name, str) and OWN.fullmatch(name)}
 
 
 def _png(picture: Picture) -> bytes:

@@ -35,7 +35,8 @@ def found_object(document: Any, page: Any, image: Placed) -> int:
     alike = [
         entry[0]
         for entry in page.get_images(full=True)
-        if (entry[2], entry[3]) == (image.width, image.height) and (entry[4] == image.bits or image.bits == 0)
+        if (entry[2], entry[3]) == (image.width, image.height)
+        and (entry[4] == image.bits or 0 in (entry[4], image.bits))
     ]
     alike = list(dict.fromkeys(alike))
     if len(alike) <= 1:

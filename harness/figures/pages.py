@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.figures.boxes import area, intersection, overlaps, union
 from harness.figures.clips import Drawn, images_drawn
+from harness.figures.hidden import Sight
 from harness.figures.labels import label_at_start
 from harness.figures.types import Box
 
@@ -27,6 +28,9 @@ MOST_OPERATIONS = 1_000_000
 
 MOST_DRAWN = 30_000_000
 """Points that a page's paths are long and high, together: drawing 300 000 lines across a page took four minutes."""
+
+MOST_IMAGES = 4_000
+"""Places of images on a page: strips of one line of pixels are 1000; comparing 10 000 with each other took minutes."""
 
 LIGATURES = {
     chr(code + k): text for code in (0x0B, 0x1B) for k, text in enumerate(("ff", "fi", "fl", "ffi", "ffl"))
@@ -133,11 +137,11 @@ def read_page(page: Any) -> Page:
     kinds = Counter(kind for kind, *_ in operations)
     rotation = page.rotation_matrix
     turns = 0
-    lines, directions = _lines(page, rotation)
-    if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
-        turns = (4 - common[0]) % 4
     pictured = kinds["fill-image"] + kinds["fill-imgmask"]
     images = tuple(_images(page, rotation)) if pictured else ()
+    lines, directions = _lines(page, rotation, Sight(page, images))
+    if directions and (common := directions.most_common(1)[0])[0] and common[1] > 40:
+        turns = (4 - common[0]) % 4
     drawings = tuple(_drawings(page, operations, kinds))
     shown = page.rect
     drawings = tuple(_transformed(box, rotation) for box in drawings)
@@ -149,6 +153,9 @@ def _too_much(operations: list[Any]) -> str | None:
     """Why drawing a page would take minutes, None where it would not."""
     if len(operations) > MOST_OPERATIONS:
         return f"{len(operations)} drawing operations, more than {MOST_OPERATIONS}"
+    pictured = sum(kind in ("fill-image", "fill-imgmask") for kind, *_ in operations)
+    if pictured > MOST_IMAGES:
+        return f"{pictured} images, more than {MOST_IMAGES}"
     paths = (box for kind, box, *_ in operations if kind in ("fill-path", "stroke-path"))
     length = sum(box[2] - box[0] + box[3] - box[1] for box in paths)
     return f"{length:.0f} points of lines, more than {MOST_DRAWN}" if length > MOST_DRAWN else None
@@ -190,7 +197,7 @@ def _transformed(box: Any, matrix: Any) -> Box:
     return rect.x0, rect.y0, rect.x1, rect.y1
 
 
-def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
+def _lines(page: Any, rotation: Any, sight: Sight) -> tuple[list[Line], Counter[int]]:
     """The lines of a page, and how many letters run in each of the four directions (quarter turns clockwise).
 
     Letters of sentences count several times, and a caption more than all.
@@ -203,7 +210,8 @@ def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
     for block in page.get_text("dict", flags=flags)["blocks"]:
         pending: list[tuple[Box, list[Any], int]] = []
         for line in block.get("lines", ()):
-            spans = [span for span in line["spans"] if span["text"].strip()]
+            seen = [span for span in line["spans"] if not span["text"].strip() or sight.shows(span)]
+            spans = [span for span in seen if span["text"].strip()]
             if not spans:
                 continue
             x, y = line["dir"]
@@ -211,7 +219,7 @@ def _lines(page: Any, rotation: Any) -> tuple[list[Line], Counter[int]]:
             turn = _turn(x, y)
             directions[turn] += _weight("".join(span["text"] for span in spans))
             boxes = [_transformed(span["bbox"], rotation) for span in spans]
-            pending.append((union(boxes), line["spans"], turn))
+            pending.append((union(boxes), seen, turn))
         for box, spans, turn in _rejoined(pending):
             found.append(_line(box, spans, turn, block["number"]))
     return found, directions

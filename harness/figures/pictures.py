@@ -16,6 +16,7 @@ from harness.figures.objects import Unreadable, found_object, object_pixels, ori
 from harness.figures.pages import Page, Placed
 from harness.figures.pairing import Pair
 from harness.figures.regions import Atom
+from harness.figures.sightings import as_shown
 from harness.figures.types import Box, Kind
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ class Picture:
 
 
 def picture_of(document: Any, page: Any, layout_page: Page, pair: Pair) -> Picture:
-    """Return the picture of a figure. Raises `TooLarge` where it has more pixels than is safe."""
+    """Return the picture of a figure.
+
+    Raises `TooLarge` where it has more pixels than is safe, `Unseen` where the page shows white paper instead.
+    """
     images = [layout_page.images[atom.image] for atom in pair.atoms if atom.image is not None]
     drawn = [atom for atom in pair.atoms if atom.image is None]
     if not pair.atoms:  # a place between text: on a scan the image of the page lies under it
@@ -107,25 +111,26 @@ def _from_objects(
     try:
         if len(images) == 1:
             return _single(document, page, images[0], boxes[0], objects)
-        return _joined(document, page, images, boxes, objects)
+        joined = _joined(document, page, images, boxes, objects)
     except Unreadable:
         return None
+    return joined if joined is not None and as_shown(page, joined.box, joined.pixels) else None
 
 
 def _inside(box: Box, outer: Box) -> bool:
     return area(intersection(box, outer)) > 0.98 * area(box)
 
 
-def _single(document: Any, page: Any, image: Placed, box: Box, objects: tuple[int, ...]) -> Picture:
+def _single(document: Any, page: Any, image: Placed, box: Box, objects: tuple[int, ...]) -> Picture | None:
     turn = orientation(image)
     plain = turn == (False, False, False) and not image.cropped
     jpeg = original_jpeg(document, objects[0]) if objects and plain else None
-    if jpeg is not None:
+    if jpeg is not None and as_shown(page, box, jpeg.pixels):
         return Picture(jpeg.pixels, box, "raster", objects, jpeg.data)
     pixels = turned(object_pixels(document, page, image, objects[0] if objects else 0), turn)
     if image.cropped:
         pixels = _seen_part(pixels, image, box)
-    return Picture(_greyed(pixels), box, "raster", objects)
+    return Picture(_greyed(pixels), box, "raster", objects) if as_shown(page, box, pixels) else None
 
 
 def _seen_part(pixels: np.ndarray, image: Placed, box: Box) -> np.ndarray:

@@ -51,10 +51,10 @@ def report(result: Scored) -> str:
         "",
         _ct_line(result.whole),
     ]
-    misses = [f"- {one.file}: {miss}" for one in result.documents for miss in one.misses]
+    misses = [f"- {_line(one.file)}: {_line(miss)}" for one in result.documents for miss in one.misses]
     lines += ["", f"Misses: {len(misses)}" if misses else "No misses.", *misses]
     if result.ignored:
-        lines.append(f"Not in the ground truth, left out: {', '.join(result.ignored)}")
+        lines.append(f"Not in the ground truth, left out: {', '.join(map(_line, result.ignored))}")
     return "\n".join(lines) + "\n"
 
 
@@ -73,13 +73,18 @@ _HEADINGS = (
 )
 
 
+def _line(text: str) -> str:
+    """Text of a file on one line of a terminal, whatever it holds."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _row(name: str, counts: Counts) -> list[str]:
     values = measures(counts)
     shown = [
         _shown(values[key])
         for key in ("precision", "recall", "f1", "captions", "panel_precision", "panel_recall", "ct_accuracy")
     ]
-    return [name, str(counts.true), str(counts.found), str(counts.right), *shown]
+    return [_line(name), str(counts.true), str(counts.found), str(counts.right), *shown]
 
 
 def _shown(value: float | None) -> str:

@@ -78,7 +78,7 @@ def read_figures(path: Path) -> list[dict[str, Any]]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DataError(f"{str(path)!r}: {path.stat().st_size} bytes; expected a figures.json")
-        whole = json.loads(path.read_text("utf-8"))
+        whole = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise DataError(
             f"cannot read {str(path)!r}: {error.strerror}; expected a file such as {NAME}"
@@ -95,7 +95,7 @@ def read_figures(path: Path) -> list[dict[str, Any]]:
 
 def _problem(document: Any) -> str | None:
     """What is wrong with a document, None where it can be scored."""
-    if not isinstance(document, dict) or not isinstance(document.get("file"), str):
+    if not isinstance(document, dict) or not isinstance(document.get("file"), str) or not document["file"]:
         return "a document without 'file'"
     name = document["file"]
     if not isinstance(document.get("figures"), list):
@@ -106,10 +106,36 @@ def _problem(document: Any) -> str | None:
         label = figure.get("label")
         if not isinstance(figure.get("page"), int) or isinstance(figure.get("page"), bool):
             return f"{name!r}, {label!r}: 'page' is {figure.get('page')!r}, expected a number"
+        if problem := _wrong_kind(figure):
+            return f"{name!r}, {label!r}: {problem}"
         panels = figure.get("panel_boxes") or []
         for box in [figure.get("bbox"), *(panels if isinstance(panels, list) else [panels])]:
             if not _is_box(box):
-                return f"{name!r}, {label!r}: {box!r} is no box, expected four numbers"
+                return (
+                    f"{name!r}, {label!r}: {str(box)[:100]} is no box, expected four numbers x0, y0, x1, y1"
+                )
+            if box[0] > box[2] or box[1] > box[3]:
+                return f"{name!r}, {label!r}: the box {box!r} ends before it begins, expected x0, y0, x1, y1"
+    return None
+
+
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "label": ((str,), "text"),
+    "number": ((str, int), "a number or text"),
+    "caption_text": ((str,), "text"),
+    "panel_boxes": ((list,), "a list of boxes"),
+    "has_ct": ((bool,), "true or false"),
+}
+"""What the keys of a figure hold where they are there and not null."""
+
+
+def _wrong_kind(figure: dict[str, Any]) -> str | None:
+    if figure["page"] < 1:
+        return f"'page' is {figure['page']}, expected 1 for the first page"
+    for key, (kinds, expected) in KINDS.items():
+        value = figure.get(key)
+        if value is not None and type(value) not in kinds:
+            return f"{key!r} is {str(value)[:60]!r}, expected {expected}"
     return None
 
 
@@ -139,7 +165,7 @@ def _by_name(documents: Sequence[dict[str, Any]], what: str) -> dict[str, dict[s
     for document in documents:
         name = PurePosixPath(document["file"].replace("\\", "/")).name
         if name in found:
-            raise DataError(f"{what} hold two files of the name {name!r}; score them one at a time")
+            raise DataError(f"{what}: two files of the name {name!r}; score them one at a time")
         found[name] = document
     return found
 

@@ -55,8 +55,27 @@ def counts(found: list[dict[str, Any]], true: list[dict[str, Any]]) -> Counts:
         ('{"documents": [{"file": "a.pdf", "figures": [{"page": 1, "bbox": [0, 0, NaN, 1]}]}]}', "no box"),
         (
             '{"documents": [{"file": "a.pdf", "figures": [{"page": 1, "bbox": [0, 0, 1, 1], "panel_boxes": 3}]}]}',
-            "no box",
+            "a list of boxes",
         ),
+        (
+            '{"documents": [{"file": "a.pdf", "figures": [{"page": 1, "bbox": [0, 0, 1, 1], "number": [1]}]}]}',
+            "a number or text",
+        ),
+        (
+            '{"documents": [{"file": "a.pdf", "figures": [{"page": 1, "bbox": [0, 0, 1, 1], "caption_text": 5}]}]}',
+            "expected text",
+        ),
+        (
+            '{"documents": [{"file": "a.pdf", "figures": [{"page": 1, "bbox": [0, 0, 1, 1], "has_ct": "yes"}]}]}',
+            "true or false",
+        ),
+        (
+            '{"documents": [{"file": "a.pdf", "figures": [{"page": 1, "bbox": [0, 0, 1, 1], "label": {}}]}]}',
+            "expected text",
+        ),
+        ('{"documents": [{"file": "a.pdf", "figures": [{"page": 0, "bbox": [0, 0, 1, 1]}]}]}', "first page"),
+        ('{"documents": [{"file": "a.pdf", "figures": [{"page": 1, "bbox": [3, 0, 1, 1]}]}]}', "ends before"),
+        ('{"documents": [{"file": "", "figures": []}]}', "without 'file'"),
         ("[" * 100_000, "not JSON"),
     ],
 )
@@ -225,3 +244,9 @@ def test_the_command_prints_the_table_and_the_misses(tmp_path: Path) -> None:
     assert "| all " in done.output
     assert "a.pdf: Figure 2 (page 2): not found" in done.output
     assert json.loads((tmp_path / "s.json").read_text())["all"]["recall"] == 0.5
+
+
+def test_a_name_with_control_characters_stays_on_its_line() -> None:
+    told = report(scored([], [{"file": "a\x1b[2J\nb.pdf", "figures": []}]))
+    assert "\x1b" not in told
+    assert "\nb.pdf" not in told
