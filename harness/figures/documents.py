@@ -50,7 +50,7 @@ class Unopened(DataError):
 
 
 UNUSED = ("pymupdf.layout", "pymupdf4llm")
-"""PyMuPDF 2.0 imports these where they are installed: a network for layouts and what it runs on, 2 s and 300 MB."""
+"""PyMuPDF 2.0 imports these where they are installed: a network for layouts, about a second and 90 MB."""
 
 
 def figures_extra() -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from demo_papers import demo_paper
 from made_collections import Made, Panel, collection
-from waiting import until
+from waiting import command, until
 
 from harness.curation.collection import DECISIONS, open_collection
 from harness.curation.dataset import write_dataset
@@ -39,17 +38,8 @@ class Review:
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def start(self, port: int = 0) -> str:
-        command = [
-            sys.executable,
-            "-m",
-            "harness",
-            "figures",
-            "review",
-            str(self.folder),
-            "--port",
-            str(port),
-        ]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        arguments = command("figures", "review", self.folder, "--port", port)
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().split()[-1]
         return self.url
@@ -74,17 +64,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "papers").mkdir()
     demo_paper(folder / "papers" / "a.pdf", 1)
     demo_paper(folder / "papers" / "b.pdf", 3, covid=False)
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "figures",
-        "build",
-        str(folder / "papers"),
-        "-o",
-        str(folder / "my-ct"),
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    arguments = command("figures", "build", folder / "papers", "-o", folder / "my-ct")
+    subprocess.run(arguments, check=True, capture_output=True, timeout=200)
     return folder / "my-ct"
 
 

@@ -18,7 +18,7 @@ import pymupdf
 import pytest
 from demo_papers import demo_paper
 from made_papers import Paper
-from waiting import interruptible, running, until, wait_for
+from waiting import command, interruptible, running, until, wait_for
 
 from harness.curation.building import Limits, Outcome, Task, built, found_pdfs, tasks_of
 from harness.curation.collection import DOCUMENTS, open_collection
@@ -282,8 +282,7 @@ def papers(tmp_path: Path) -> Path:
 
 
 def harness(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=600, **options)  # type: ignore[call-overload, no-any-return]
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -339,19 +338,8 @@ def test_memory_that_is_not_granted_costs_the_picture_that_asks_for_it(papers: P
 
 @pytest.mark.slow
 def test_a_killed_build_loses_only_what_was_in_flight(papers: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "figures",
-        "build",
-        str(papers),
-        "--out",
-        str(tmp_path / "out"),
-        "--workers",
-        "1",
-    ]
-    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    arguments = command("figures", "build", papers, "--out", tmp_path / "out", "--workers", "1")
+    killed = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     folder = tmp_path / "out" / DOCUMENTS
     assert until(lambda: len(list(folder.glob("[!.]*"))) == 1, 120)
     killed.kill()
@@ -364,17 +352,8 @@ def test_a_killed_build_loses_only_what_was_in_flight(papers: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_build_with_one_line_and_its_readers_with_it(papers: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "figures",
-        "build",
-        str(papers),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    build = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    arguments = command("figures", "build", papers, "--out", tmp_path / "out")
+    build = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
     folder = tmp_path / "out" / DOCUMENTS
     assert until(lambda: bool(list(folder.glob(".reading-*"))), 60)
     build.send_signal(signal.SIGINT)
@@ -472,17 +451,8 @@ def test_real_papers_become_a_dataset_that_opens(tmp_path: Path) -> None:
 def test_all_malformed_pdfs_pass_through(tmp_path: Path) -> None:
     folder = Path(os.environ["HARNESS_PDFS"]) / "malformed"
     count = len(list(folder.glob("*.pdf")))
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "figures",
-        "build",
-        str(folder),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=880)
+    arguments = command("figures", "build", folder, "--out", tmp_path / "out")
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=880)
     assert f"[{count}/{count}]" in done.stderr
     assert "Traceback" not in done.stderr
     records = [json.loads(one.read_text()) for one in (tmp_path / "out" / DOCUMENTS).glob("*/document.json")]

@@ -18,7 +18,7 @@ import pytest
 from demo_papers import demo_paper
 from made_collections import Made, Panel, collection
 from made_papers import Paper, picture, with_figure
-from waiting import running, until
+from waiting import command, running, until
 
 from harness.curation.building import Limits, Task, built, tasks_of
 from harness.curation.collection import DECISIONS, DOCUMENTS
@@ -151,17 +151,8 @@ def test_a_name_of_control_characters_stays_on_its_line(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     demo_paper(folder / "a.pdf", 1).rename(folder / "two\nlines \x1b[2J.pdf")
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "figures",
-        "build",
-        str(folder),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    arguments = command("figures", "build", folder, "--out", tmp_path / "out")
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     assert not [line for line in done.stderr.splitlines() if line.startswith("lines")]

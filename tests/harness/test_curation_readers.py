@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from demo_papers import demo_paper
 from made_papers import Paper, picture, with_figure
+from waiting import until
 
 import harness.curation.readers as readers
 from harness.curation.building import Limits, Outcome, Task, built
@@ -61,15 +61,6 @@ def readers_in(out: Path) -> list[int]:
     """Those of them that were forked off another."""
     pids = scratch_of(out)
     return [pid for pid in pids if parent_of(pid) in pids]
-
-
-def until(claim: Callable[[], object], seconds: float = 60.0) -> bool:
-    end = time.monotonic() + seconds
-    while not claim():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def when_a_reader_is_there(out: Path, act: Callable[[int], object]) -> threading.Thread:

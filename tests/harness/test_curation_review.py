@@ -6,7 +6,6 @@ import http.client
 import json
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 from made_collections import Made, Panel, collection
-from waiting import interruptible
+from waiting import command, interruptible
 
 from harness.curation.collection import DECISIONS
 from harness.curation.decisions import read_events
@@ -272,8 +271,9 @@ def test_a_write_that_was_cut_off_is_said_where_the_review_starts(tmp_path: Path
         session.write()
         assert not session.state()["cut_off"]
     (folder / ".old-images-1").mkdir()
-    command = [sys.executable, "-m", "harness", "figures", "review", str(folder)]
-    review = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    review = subprocess.Popen(
+        command("figures", "review", folder), stdout=subprocess.PIPE, text=True, preexec_fn=interruptible
+    )
     assert review.stdout is not None
     lines = [review.stdout.readline() for _ in range(2)]
     review.send_signal(signal.SIGINT)
@@ -283,8 +283,9 @@ def test_a_write_that_was_cut_off_is_said_where_the_review_starts(tmp_path: Path
 
 def test_the_command_prints_its_address_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     folder = collection(tmp_path / "my-ct", Made("paper.pdf", [Panel(1)]))
-    command = [sys.executable, "-m", "harness", "figures", "review", str(folder)]
-    review = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    review = subprocess.Popen(
+        command("figures", "review", folder), stdout=subprocess.PIPE, text=True, preexec_fn=interruptible
+    )
     assert review.stdout is not None
     assert review.stdout.readline().startswith("review: http://127.0.0.1:")
     review.send_signal(signal.SIGINT)
@@ -295,17 +296,8 @@ def test_the_command_prints_its_address_and_ends_on_ctrl_c(tmp_path: Path) -> No
 
 def test_a_port_that_is_taken_is_one_line(page: Page, tmp_path: Path) -> None:
     folder = collection(tmp_path / "second", Made("paper.pdf", [Panel(1)]))
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "figures",
-        "review",
-        str(folder),
-        "--port",
-        str(page.server.server_port),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    arguments = command("figures", "review", folder, "--port", page.server.server_port)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "name another, or 0 for a free one" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,11 +1,17 @@
-"""Waiting for other processes: until a claim is true, a file is written, a process has ended."""
+"""Other processes: how the harness is started, waiting until a claim is true, a file is written, one has ended."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+
+def command(*arguments: object) -> list[str]:
+    """What starts the harness with these arguments in a process of its own."""
+    return [sys.executable, "-m", "harness", *map(str, arguments)]
 
 
 def until(claim: Callable[[], object], seconds: float = 60.0) -> bool:
