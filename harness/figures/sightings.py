@@ -18,7 +18,7 @@ FINER = 9
 """The page is drawn as many times finer, as a renderer takes single pixels of an image that it draws small."""
 
 MOST_APART = 12.0
-"""Grey levels of 255 between the views, on average. Of the 19 objects of nine papers none is more than 7.2 from its page."""
+"""Grey levels of 255 between the views, on average. Of 19 objects of nine papers none is over 7.2 from its page."""
 
 WHITE = 250
 
